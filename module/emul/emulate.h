@@ -1,0 +1,498 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The instruction emulator's interface: decode, execute, ask about an instruction.
+ * Entered from emul/glue.c with the vCPU loaded; from KUnit, the native tests and fuzzers.
+ * No locks: everything it knows is in the caller's struct emul_ctx; effects leave by callbacks.
+ * AMD APM vol. 3 "Instruction Encoding"; Intel SDM vol. 2 "Instruction Format".
+ */
+#ifndef MHV_EMULATE_H
+#define MHV_EMULATE_H
+
+#ifdef __KERNEL__
+#include <linux/types.h>
+#include <linux/string.h>
+#else
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+typedef uint8_t u8;
+typedef uint16_t u16;
+typedef uint32_t u32;
+typedef uint64_t u64;
+typedef int8_t s8;
+typedef int16_t s16;
+typedef int32_t s32;
+typedef int64_t s64;
+#endif
+
+#define EMUL_MAX_INSN	15	/* longest legal instruction, in bytes */
+#define EMUL_PIO_BATCH	1024	/* most bytes that one pio callback moves */
+#define EMUL_REP_BUDGET	64	/* most iterations of a REP string instruction per emul_exec() */
+
+/* What every function and callback here answers. */
+enum emul_result {
+	EMUL_OK = 0,
+	EMUL_FAULT,		/* the guest gets an exception: ctx->fault */
+	EMUL_IO_NEEDED,		/* userspace must act; run the same instruction again after */
+	EMUL_RETRY,		/* lost a race on guest memory; enter the guest, it comes again */
+	EMUL_UNHANDLEABLE,	/* legal, but not executed here */
+	EMUL_MORE_BYTES,	/* decode only: the instruction is longer than what was given */
+	EMUL_UD,		/* decode only: no such instruction, #UD */
+	EMUL_TOO_LONG,		/* decode only: more than 15 bytes, #GP(0) */
+};
+
+/*
+ * CR0.PE	EFLAGS.VM	EFER.LMA	CS.L	CS.D	mode
+ *   0		-		-		-	-	REAL
+ *   1		1		0		-	-	VM86
+ *   1		0		-		0	0	PROT16 (compatibility mode too)
+ *   1		0		-		0	1	PROT32 (compatibility mode too)
+ *   1		0		1		1	0	LONG
+ */
+enum emul_mode {
+	EMUL_MODE_REAL,
+	EMUL_MODE_VM86,
+	EMUL_MODE_PROT16,
+	EMUL_MODE_PROT32,
+	EMUL_MODE_LONG,
+};
+
+/* General registers, in the encoding's order: the index into ctx->gpr. */
+enum emul_gpr {
+	EMUL_RAX, EMUL_RCX, EMUL_RDX, EMUL_RBX, EMUL_RSP, EMUL_RBP, EMUL_RSI, EMUL_RDI,
+	EMUL_R8, EMUL_R9, EMUL_R10, EMUL_R11, EMUL_R12, EMUL_R13, EMUL_R14, EMUL_R15,
+	EMUL_NO_REG = 0xff,
+};
+
+/* Segment registers in the encoding's order, then the other holders of a base and a limit. */
+enum emul_sreg {
+	EMUL_ES, EMUL_CS, EMUL_SS, EMUL_DS, EMUL_FS, EMUL_GS,
+	EMUL_LDTR, EMUL_TR, EMUL_GDTR, EMUL_IDTR,
+	EMUL_NR_SREGS,
+	EMUL_NO_SEG = 0xff,
+};
+
+/**
+ * struct emul_seg - a segment register with its hidden part
+ * @base: linear base address
+ * @limit: last valid offset, in bytes (granularity applied)
+ * @attr: EMUL_SEG_*: the descriptor's bits 47:40 in 7:0 and 55:52 in 15:12
+ * @sel: selector
+ *
+ * GDTR and IDTR have @base and @limit alone.
+ */
+struct emul_seg {
+	u64 base;
+	u32 limit;
+	u32 attr;
+	u16 sel;
+};
+
+#define EMUL_SEG_TYPE		0x0000f
+#define EMUL_SEG_ACCESSED	0x00001
+#define EMUL_SEG_WRITE		0x00002	/* data: writable; code: readable */
+#define EMUL_SEG_EXPDOWN	0x00004	/* data: expand-down; code: conforming */
+#define EMUL_SEG_CODE		0x00008
+#define EMUL_SEG_S		0x00010
+#define EMUL_SEG_DPL_SHIFT	5
+#define EMUL_SEG_P		0x00080
+#define EMUL_SEG_AVL		0x01000
+#define EMUL_SEG_L		0x02000
+#define EMUL_SEG_DB		0x04000
+#define EMUL_SEG_G		0x08000
+#define EMUL_SEG_UNUSABLE	0x10000	/* null selector loaded */
+
+enum emul_map {
+	EMUL_MAP_1B,		/* one-byte opcodes */
+	EMUL_MAP_0F,
+	EMUL_MAP_0F38,
+	EMUL_MAP_0F3A,
+	EMUL_MAP_0F0F,		/* 3DNow!: the opcode is the byte after the operands */
+	EMUL_MAP_EVEX4,		/* maps that only EVEX reaches */
+	EMUL_MAP_EVEX5,
+	EMUL_MAP_EVEX6,
+	EMUL_MAP_EVEX7,
+	EMUL_MAP_XOP8,
+	EMUL_MAP_XOP9,
+	EMUL_MAP_XOPA,
+};
+
+enum emul_encoding {
+	EMUL_ENC_LEGACY,
+	EMUL_ENC_VEX,
+	EMUL_ENC_EVEX,
+	EMUL_ENC_XOP,
+};
+
+/*
+ * Instructions that a caller asks for by name (those that a hypervisor intercepts). Everything
+ * else is EMUL_ID_OTHER; what it does is in the opcode's row.
+ */
+enum emul_id {
+	EMUL_ID_OTHER,
+	EMUL_ID_CPUID, EMUL_ID_RDMSR, EMUL_ID_WRMSR, EMUL_ID_RDTSC, EMUL_ID_RDTSCP,
+	EMUL_ID_RDPMC, EMUL_ID_RDPRU, EMUL_ID_HLT, EMUL_ID_PAUSE, EMUL_ID_INVD, EMUL_ID_WBINVD,
+	EMUL_ID_INVLPG, EMUL_ID_INVLPGA, EMUL_ID_INVPCID, EMUL_ID_INVLPGB, EMUL_ID_TLBSYNC,
+	EMUL_ID_MOV_FROM_CR, EMUL_ID_MOV_TO_CR, EMUL_ID_MOV_FROM_DR, EMUL_ID_MOV_TO_DR,
+	EMUL_ID_CLTS, EMUL_ID_LMSW, EMUL_ID_SMSW,
+	EMUL_ID_LGDT, EMUL_ID_SGDT, EMUL_ID_LIDT, EMUL_ID_SIDT,
+	EMUL_ID_LLDT, EMUL_ID_SLDT, EMUL_ID_LTR, EMUL_ID_STR,
+	EMUL_ID_XSETBV, EMUL_ID_XGETBV, EMUL_ID_MONITOR, EMUL_ID_MWAIT, EMUL_ID_MONITORX,
+	EMUL_ID_MWAITX, EMUL_ID_VMMCALL, EMUL_ID_VMCALL, EMUL_ID_VMRUN, EMUL_ID_VMLOAD,
+	EMUL_ID_VMSAVE, EMUL_ID_STGI, EMUL_ID_CLGI, EMUL_ID_SKINIT,
+	EMUL_ID_VMX,		/* VMLAUNCH, VMREAD, INVEPT and all the rest of VMX */
+	EMUL_ID_IN, EMUL_ID_OUT, EMUL_ID_INS, EMUL_ID_OUTS,
+	EMUL_ID_INT3, EMUL_ID_INTN, EMUL_ID_INTO, EMUL_ID_INT1, EMUL_ID_IRET,
+	EMUL_ID_PUSHF, EMUL_ID_POPF, EMUL_ID_CLI, EMUL_ID_STI, EMUL_ID_SWAPGS,
+	EMUL_ID_SYSCALL, EMUL_ID_SYSRET, EMUL_ID_SYSENTER, EMUL_ID_SYSEXIT, EMUL_ID_RSM,
+	EMUL_ID_FWAIT, EMUL_ID_XSAVES, EMUL_ID_XRSTORS,
+};
+
+/**
+ * struct emul_mem - a memory operand, as encoded
+ * @disp: displacement, sign-extended; a moffs is here too, zero-extended
+ * @seg: segment that applies (override or default), enum emul_sreg
+ * @base: base register or EMUL_NO_REG
+ * @index: index register or EMUL_NO_REG
+ * @scale: 1, 2, 4, 8
+ * @addr_bytes: 2, 4, 8: the effective address wraps there
+ * @rip_rel: add the address of the next instruction
+ */
+struct emul_mem {
+	u64 disp;
+	u8 seg;
+	u8 base;
+	u8 index;
+	u8 scale;
+	u8 addr_bytes;
+	bool rip_rel;
+};
+
+struct emul_opcode;
+
+/**
+ * struct emul_insn - a decoded instruction
+ * @op: its row in the tables
+ * @imm: first immediate, sign-extended from its encoded size; a relative branch's offset
+ * @imm2: second immediate (ENTER's level, a far pointer's selector)
+ * @mem: valid if has_mem
+ * @length: in bytes, prefixes included
+ * @mode: enum emul_mode that it was decoded for
+ * @map: enum emul_map
+ * @opcode: opcode byte in that map
+ * @enc: enum emul_encoding
+ * @id: enum emul_id
+ * @op_bytes: operand size 2, 4, 8 (byte forms are known by their operands)
+ * @addr_bytes: address size 2, 4, 8
+ * @rep: 0, 0xf2 or 0xf3, the last one given
+ * @lock: LOCK prefix (legal: decode refuses it where it is not)
+ * @seg_override: enum emul_sreg or EMUL_NO_SEG
+ * @opsize_pfx: 66h was there
+ * @rex: the REX byte, or its bits out of VEX/EVEX/XOP as 4xh; 0 if there was none
+ * @vvvv: VEX.vvvv, not inverted
+ * @vlen: vector length in bytes, 16, 32, 64; 0 for a legacy encoding
+ * @pp: SIMD prefix 0, 0x66, 0xf3, 0xf2, by VEX or by legacy prefix
+ * @modrm: the byte
+ * @reg: ModRM.reg with REX.R: also the number of a control or debug register
+ * @rm: ModRM.rm with REX.B: a register if !has_mem
+ * @has_modrm: there is a ModRM byte
+ * @has_mem: ModRM (or moffs) gives a memory operand
+ */
+struct emul_insn {
+	const struct emul_opcode *op;
+	u64 imm;
+	u64 imm2;
+	struct emul_mem mem;
+	u8 length;
+	u8 mode;
+	u8 map;
+	u8 opcode;
+	u8 enc;
+	u8 id;
+	u8 op_bytes;
+	u8 addr_bytes;
+	u8 rep;
+	bool lock;
+	u8 seg_override;
+	bool opsize_pfx;
+	u8 rex;
+	u8 vvvv;
+	u8 vlen;
+	u8 pp;
+	u8 modrm;
+	u8 reg;
+	u8 rm;
+	bool has_modrm;
+	bool has_mem;
+};
+
+/* emul_decode() flags. */
+#define EMUL_DEC_BRANCH16	1	/* 66h makes near branches 16-bit in 64-bit mode (AMD) */
+
+/**
+ * struct emul_fault - the exception that an instruction raised
+ * @address: #PF: linear address (CR2), else 0
+ * @error_code: valid if @has_error_code
+ * @vector: 0 to 31
+ * @has_error_code: this exception pushes one
+ */
+struct emul_fault {
+	u64 address;
+	u32 error_code;
+	u8 vector;
+	bool has_error_code;
+};
+
+/* access of the memory callbacks */
+#define EMUL_ACC_READ		0x00
+#define EMUL_ACC_WRITE		0x01	/* needs write permission */
+#define EMUL_ACC_RMW		0x02	/* a read whose write follows: check for write as well */
+#define EMUL_ACC_FETCH		0x04	/* needs execute permission */
+#define EMUL_ACC_SYSTEM		0x08	/* as CPL 0 whatever CPL is: descriptor tables, TSS */
+#define EMUL_ACC_LOCK		0x10	/* a locked read-modify-write's read */
+
+/* Classes of get_reg() and set_reg(). */
+enum emul_reg_class {
+	EMUL_REG_CR,		/* 0, 2, 3, 4, 8 */
+	EMUL_REG_DR,		/* 0 to 3, 6, 7 (exec maps 4 and 5) */
+	EMUL_REG_MSR,
+	EMUL_REG_XCR,
+};
+
+/* Kinds of read_fpu() and write_fpu(). */
+enum emul_fpu_kind {
+	EMUL_FPU_MMX,		/* 8 bytes; an access also makes TOP 0 and all tags valid */
+	EMUL_FPU_SSE,		/* 16 bytes (or fewer); what lies above them stays */
+	EMUL_FPU_AVX,		/* 16 or 32 bytes; a write clears what lies above them */
+};
+
+/* What emul_ops.special() is asked to do. Operands and results are in ctx->gpr. */
+enum emul_special {
+	EMUL_SP_CPUID,		/* EAX, ECX -> EAX to EDX */
+	EMUL_SP_RDTSC,		/* -> EDX:EAX */
+	EMUL_SP_RDTSCP,		/* -> EDX:EAX, ECX */
+	EMUL_SP_RDPMC,		/* ECX -> EDX:EAX */
+	EMUL_SP_HLT,
+	EMUL_SP_PAUSE,
+	EMUL_SP_INVD,
+	EMUL_SP_WBINVD,		/* WBNOINVD too */
+	EMUL_SP_INVLPG,		/* arg: linear address */
+	EMUL_SP_XSETBV,		/* ECX, EDX:EAX; checks the value */
+	EMUL_SP_MONITOR,	/* arg: linear address */
+	EMUL_SP_MWAIT,
+	EMUL_SP_VMMCALL,
+	EMUL_SP_VMCALL,
+};
+
+struct emul_ctx;
+
+/**
+ * struct emul_ops - how the emulator reaches the machine
+ *
+ * Each returns EMUL_OK, EMUL_FAULT (ctx->fault filled; emul_fault() helps), EMUL_IO_NEEDED or
+ * EMUL_UNHANDLEABLE. After EMUL_IO_NEEDED the same instruction is executed again from the same
+ * state and issues the same callbacks in the same order, so the callee answers the earlier ones
+ * from its record. A write or a pio_out that userspace must see is recorded and answered
+ * EMUL_OK; the callee may set ctx->stop so that a string instruction ends after this iteration.
+ * If emul_exec() returns EMUL_OK after a callback said EMUL_IO_NEEDED (a string instruction with
+ * iterations done), that last request is void.
+ */
+struct emul_ops {
+	/*
+	 * @len 1 to 512 bytes at a linear address; it may cross a page (both pages are checked
+	 * before anything is written). Page faults are the callee's to fill in.
+	 */
+	int (*read_mem)(struct emul_ctx *ctx, u64 linear, void *data, unsigned int len,
+			unsigned int access);
+	int (*write_mem)(struct emul_ctx *ctx, u64 linear, const void *data, unsigned int len,
+			 unsigned int access);
+	/*
+	 * Store @new if memory is still @old; EMUL_RETRY if not. @len 1, 2, 4, 8, 16. On MMIO:
+	 * a write.
+	 */
+	int (*cmpxchg_mem)(struct emul_ctx *ctx, u64 linear, const void *old, const void *new,
+			   unsigned int len);
+	/* May this access be made? Page faults only; moves no data, never EMUL_IO_NEEDED. */
+	int (*probe_mem)(struct emul_ctx *ctx, u64 linear, unsigned int len, unsigned int access);
+
+	/* @count elements of @size 1, 2, 4 bytes, packed in @data; at most EMUL_PIO_BATCH bytes. */
+	int (*pio_in)(struct emul_ctx *ctx, u16 port, unsigned int size, unsigned int count,
+		      void *data);
+	int (*pio_out)(struct emul_ctx *ctx, u16 port, unsigned int size, unsigned int count,
+		       const void *data);
+
+	/* Cannot fail. set_seg is called only when the instruction is sure to complete. */
+	void (*get_seg)(struct emul_ctx *ctx, unsigned int sreg, struct emul_seg *seg);
+	void (*set_seg)(struct emul_ctx *ctx, unsigned int sreg, const struct emul_seg *seg);
+
+	/* set_reg checks the value and faults (#GP(0)) as the instruction would. */
+	int (*get_reg)(struct emul_ctx *ctx, enum emul_reg_class class, u32 index, u64 *value);
+	int (*set_reg)(struct emul_ctx *ctx, enum emul_reg_class class, u32 index, u64 value);
+
+	/* An EMUL_FPU_MMX access raises #MF itself if an x87 exception is pending. */
+	int (*read_fpu)(struct emul_ctx *ctx, enum emul_fpu_kind kind, unsigned int reg,
+			void *data, unsigned int len);
+	int (*write_fpu)(struct emul_ctx *ctx, enum emul_fpu_kind kind, unsigned int reg,
+			 const void *data, unsigned int len);
+
+	/* CPL and mode are already checked. RIP is advanced by emul_exec() after EMUL_OK. */
+	int (*special)(struct emul_ctx *ctx, enum emul_special what, u64 arg);
+};
+
+/* ctx->features: instructions that the guest's CPUID has; without its bit one is #UD. */
+#define EMUL_FEAT_MOVBE		0x0001
+#define EMUL_FEAT_CX16		0x0002
+#define EMUL_FEAT_RDTSCP	0x0004
+#define EMUL_FEAT_AVX		0x0008
+#define EMUL_FEAT_AVX2		0x0010
+#define EMUL_FEAT_SSE3		0x0020
+#define EMUL_FEAT_SSE41		0x0040
+#define EMUL_FEAT_POPCNT	0x0080
+#define EMUL_FEAT_LZCNT		0x0100	/* without it F3 0F BD is BSR */
+#define EMUL_FEAT_BMI1		0x0200	/* without it F3 0F BC is BSF */
+#define EMUL_FEAT_MONITOR	0x0400
+#define EMUL_FEAT_SMAP		0x0800	/* CLAC, STAC */
+#define EMUL_FEAT_ALL		0x0fff
+
+/* ctx->shadow */
+#define EMUL_SHADOW_STI		1
+#define EMUL_SHADOW_MOV_SS	2
+
+/* An operand after its fetch; internal to the emulator. */
+struct emul_operand {
+	u64 val;		/* value if it fits 8 bytes */
+	u64 old;		/* destination: as read, for a locked write */
+	u64 linear;		/* memory: linear address; else the register's number */
+	u8 kind;
+	u8 bytes;
+	bool high_byte;		/* AH, CH, DH, BH */
+};
+
+/**
+ * struct emul_ctx - one execution
+ *
+ * In, by the caller: @ops, @priv, @insn (from emul_decode()), the register copies, @cr0, @cr4,
+ * @efer, @mode, @cpl, @features. After EMUL_OK the caller takes @gpr, @rip, @rflags, @shadow;
+ * after anything else it takes none of them. The callee of a callback may set @stop and fills
+ * @fault.
+ */
+struct emul_ctx {
+	const struct emul_ops *ops;
+	void *priv;
+	struct emul_insn insn;
+
+	u64 gpr[16];		/* in and out */
+	u64 rip;		/* in: this instruction; out: where to go on */
+	u64 rflags;		/* in and out */
+
+	u64 cr0;
+	u64 cr4;
+	u64 efer;
+	u32 features;		/* EMUL_FEAT_* */
+	u8 mode;		/* enum emul_mode */
+	u8 cpl;
+
+	bool stop;		/* by a callback: end a string instruction here */
+	bool more;		/* out: iterations remain, RIP has not moved */
+	u8 shadow;		/* out: EMUL_SHADOW_*: the interrupt shadow after this */
+	struct emul_fault fault;
+
+	/* internal */
+	struct emul_operand dst, src, src2;
+	u64 next_rip;
+	u16 seg_cached;		/* bit per enum emul_sreg: seg[] is valid */
+	u16 seg_dirty;		/* to be given to set_seg() at the end */
+	struct emul_seg seg[EMUL_NR_SREGS];
+};
+
+/**
+ * emul_decode() - take one instruction apart
+ * @insn: filled in on EMUL_OK
+ * @bytes: instruction bytes
+ * @n: how many there are (more than 15 are ignored)
+ * @mode: enum emul_mode
+ * @flags: EMUL_DEC_*
+ *
+ * Knows the length of every instruction, also of those that emul_exec() does not execute.
+ *
+ * Context: any. Return: EMUL_OK, EMUL_MORE_BYTES, EMUL_UD, EMUL_TOO_LONG.
+ */
+int emul_decode(struct emul_insn *insn, const u8 *bytes, unsigned int n, enum emul_mode mode,
+		unsigned int flags);
+
+/**
+ * emul_exec() - execute ctx->insn once, or a bounded number of iterations of it
+ * @ctx: see struct emul_ctx
+ *
+ * Context: that of the callbacks. Return: EMUL_OK (take the registers; if ctx->more enter the
+ * guest at the same RIP), EMUL_FAULT, EMUL_IO_NEEDED, EMUL_RETRY, EMUL_UNHANDLEABLE (nothing
+ * changed).
+ */
+int emul_exec(struct emul_ctx *ctx);
+
+/**
+ * emul_insn_is() - is this the instruction that the CPU said was intercepted?
+ * @insn: decoded
+ * @id: enum emul_id
+ */
+static inline bool emul_insn_is(const struct emul_insn *insn, enum emul_id id)
+{
+	return insn->id == id;
+}
+
+/**
+ * emul_mov_reg_operands() - operands of MOV to or from CR and DR
+ * @insn: decoded, one of EMUL_ID_MOV_{FROM,TO}_{CR,DR}
+ * @special_reg: number of the control or debug register (LOCK MOV CR0 is CR8)
+ * @gpr: number of the general register, index into ctx->gpr
+ */
+static inline void emul_mov_reg_operands(const struct emul_insn *insn, unsigned int *special_reg,
+					 unsigned int *gpr)
+{
+	*special_reg = insn->reg;
+	*gpr = insn->rm;
+}
+
+/**
+ * emul_effective() - effective address of a memory operand (offset in its segment)
+ * @ctx: with gpr, rip and insn
+ * @mem: usually &ctx->insn.mem
+ */
+u64 emul_effective(const struct emul_ctx *ctx, const struct emul_mem *mem);
+
+/**
+ * emul_linear() - linear address of an access, with the segment's checks
+ * @ctx: with registers, mode, cpl
+ * @seg: enum emul_sreg
+ * @offset: in that segment
+ * @len: bytes to be accessed; 0 checks nothing (INVLPG)
+ * @access: EMUL_ACC_*
+ * @linear: result
+ *
+ * Limits, types, null selectors, canonical form. Return: EMUL_OK or EMUL_FAULT (#GP or #SS).
+ */
+int emul_linear(struct emul_ctx *ctx, unsigned int seg, u64 offset, unsigned int len,
+		unsigned int access, u64 *linear);
+
+/**
+ * emul_fault() - note an exception
+ * @ctx: context
+ * @vector: without an error code for 0-7, 9, 16, 18-20; with @error_code otherwise
+ * @error_code: pushed if the vector has one
+ *
+ * Return: EMUL_FAULT, so that a caller can return it.
+ */
+int emul_fault(struct emul_ctx *ctx, u8 vector, u32 error_code);
+
+/**
+ * emul_page_fault() - note a page fault
+ * @ctx: context
+ * @linear: faulting address
+ * @error_code: #PF error code
+ *
+ * Return: EMUL_FAULT.
+ */
+int emul_page_fault(struct emul_ctx *ctx, u64 linear, u32 error_code);
+
+#endif /* MHV_EMULATE_H */
