@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The seam between the core and a vendor's hardware: an ops table that each
+ * backend exports as its one symbol, and the services that it may call.
+ *
+ * Backends translate, the core decides.  A backend turns hardware fields into
+ * plain arguments and calls one service; it never touches kvm_run, and never
+ * knows the other backend.
+ */
+#ifndef MHV_BACKEND_H
+#define MHV_BACKEND_H
+
+#include "minihv.h"
+
+/**
+ * struct mhv_caps - what the hardware in use can do; filled by setup()
+ * @pte: format of a nested page table's entries
+ * @levels: levels of the nested page tables
+ * @tsc_scaling: the guest's TSC can run at another frequency
+ * @tsc_ratio_frac_bits: fraction bits of the scaling ratio
+ * @tsc_max_ratio: the largest ratio
+ * @spec_ctrl: IA32_SPEC_CTRL can be given to guests
+ * @nmi_window_by_iret: open_window() of an NMI also needs single-step care
+ *
+ * The core tests these, never the vendor.
+ */
+struct mhv_caps {
+	struct mhv_pte_format pte;
+	u8 levels;
+	bool tsc_scaling;
+	bool spec_ctrl;
+	u8 tsc_ratio_frac_bits;
+	u64 tsc_max_ratio;
+};
+
+/* Classes of event for open_window(). */
+#define MHV_WINDOW_INTR		BIT(0)
+#define MHV_WINDOW_NMI		BIT(1)
+
+/**
+ * struct mhv_backend - one vendor's hardware virtualization
+ *
+ * Context: P may sleep, N preemption off, I interrupts off.  Ops on a vCPU
+ * run with vcpu->mutex held and the vCPU loaded on this CPU, unless said.
+ *
+ * @name: for the log: "SVM" or "VMX"
+ * @vcpu_size: bytes of the backend's vCPU, whose first member is struct mhv_vcpu
+ * @supported: P.  Probe CPUID, firmware lock and mandatory features without
+ *	side effects.  Returns 0, or -ENODEV (no such hardware) or -EOPNOTSUPP
+ *	(switched off, or a feature missing) after logging which.
+ * @setup: P.  Global allocations; fills @caps.  0 or -ENOMEM.
+ * @teardown: P.  Undoes setup().
+ * @cpu_on: I.  Enter SVM or VMX root operation on this CPU.  Idempotent.
+ *	-EBUSY if another hypervisor has it.
+ * @cpu_off: I.  Leave it.  Idempotent; called in a crash as well, so it takes
+ *	no lock.
+ * @vcpu_create: P, not loaded.  Allocate the control block and bitmaps.
+ *	0 or -ENOMEM.
+ * @vcpu_destroy: P, not loaded.  Copes with a half-built vCPU.
+ * @vcpu_reset: P.  Control fields to power-on; state groups are the core's.
+ * @vcpu_load: N.  Bind to this CPU; @vcpu->cpu still names the last one, or -1.
+ * @vcpu_put: N.  Restore the host state that is switched lazily.
+ * @state_load: N.  Copy exactly these groups from the control block to
+ *	vcpu->state.  Cannot fail.
+ * @state_store: N or I.  The reverse; the values are already validated.
+ * @set_root: I.  The nested page table's root.
+ * @flush_tlb: I.  No translation older than now survives the next entry.
+ * @inject: I.  Program one event for the next entry; called at most once per
+ *	entry, after the last bail-out.
+ * @open_window: I.  Exit as soon as the classes in @which (MHV_WINDOW_*) are
+ *	deliverable.  Replaces what was asked for before; 0 asks for nothing.
+ * @sync_tpr: I.  Show @tpr (CR8, 0 to 15) to the guest, and exit when it
+ *	writes one below @threshold (0: never).
+ * @get_tpr: N.  CR8 as the guest left it; called after each exit by the core
+ *	where a LAPIC is emulated.
+ * @update_intercepts: P.  vcpu->guest_debug or CR0/CR4 bits that the guest
+ *	may own changed; choose intercepts anew.
+ * @run: I.  Enter the guest; come back with the host's state safe,
+ *	speculation controls done, NMI and #MC given to the host, GPR and
+ *	RIP_FLAGS marked available, vcpu->reinject filled.
+ * @handle_exit: P.  Dispatch on the exit reason through a table.  Returns
+ *	MHV_RESUME, MHV_USER or -errno.
+ * @exit_reason: N.  Reason and its name, of the last exit; for tracepoints.
+ * @skip: P.  Step over the instruction that exited: RIP, shadow, single-step.
+ *	Returns MHV_RESUME, or what handling an exit gives when the
+ *	instruction cannot be fetched.
+ * @dump: P.  Log control fields after a refused entry, rate-limited.
+ */
+struct mhv_backend {
+	const char *name;
+	size_t vcpu_size;
+	struct mhv_caps caps;
+
+	int (*supported)(void);
+	int (*setup)(void);
+	void (*teardown)(void);
+	int (*cpu_on)(void);
+	void (*cpu_off)(void);
+
+	int (*vcpu_create)(struct mhv_vcpu *vcpu);
+	void (*vcpu_destroy)(struct mhv_vcpu *vcpu);
+	void (*vcpu_reset)(struct mhv_vcpu *vcpu, bool init);
+	void (*vcpu_load)(struct mhv_vcpu *vcpu, int cpu);
+	void (*vcpu_put)(struct mhv_vcpu *vcpu);
+
+	void (*state_load)(struct mhv_vcpu *vcpu, u32 groups);
+	void (*state_store)(struct mhv_vcpu *vcpu, u32 groups);
+	void (*set_root)(struct mhv_vcpu *vcpu, hpa_t root);
+	void (*flush_tlb)(struct mhv_vcpu *vcpu);
+	void (*inject)(struct mhv_vcpu *vcpu, const struct mhv_event *ev);
+	void (*open_window)(struct mhv_vcpu *vcpu, unsigned int which);
+	void (*sync_tpr)(struct mhv_vcpu *vcpu, u8 tpr, u8 threshold);
+	u8 (*get_tpr)(struct mhv_vcpu *vcpu);
+	void (*update_intercepts)(struct mhv_vcpu *vcpu);
+
+	void (*run)(struct mhv_vcpu *vcpu);
+	int (*handle_exit)(struct mhv_vcpu *vcpu);
+	u32 (*exit_reason)(struct mhv_vcpu *vcpu, const char **name, u64 *info1, u64 *info2);
+	int (*skip)(struct mhv_vcpu *vcpu);
+	void (*dump)(struct mhv_vcpu *vcpu);
+};
+
+extern struct mhv_backend mhv_svm_backend;
+
+/* The backend in use; set once, before the device can be opened. */
+extern const struct mhv_backend *mhv_backend;
+
+/* ---- services: what a backend may call (exits.c) ---- */
+
+/**
+ * struct mhv_pio_exit - an IN or OUT that exited
+ * @next_rip: of the instruction after it
+ * @port: the port
+ * @size: 1, 2 or 4
+ * @in: IN rather than OUT
+ * @string: INS or OUTS: to be decoded
+ */
+struct mhv_pio_exit {
+	u64 next_rip;
+	u16 port;
+	u8 size;
+	bool in;
+	bool string;
+};
+
+/**
+ * struct mhv_npf_exit - a nested page fault
+ * @gpa: the guest-physical address
+ * @access: MHV_ACC_* (mem/mem.h)
+ * @insn: bytes at RIP where the CPU reports them, or NULL
+ * @ninsn: how many
+ */
+struct mhv_npf_exit {
+	gpa_t gpa;
+	u32 access;
+	const u8 *insn;
+	u8 ninsn;
+};
+
+int mhv_exit_pio(struct mhv_vcpu *vcpu, const struct mhv_pio_exit *pio);
+int mhv_exit_npf(struct mhv_vcpu *vcpu, const struct mhv_npf_exit *npf);
+int mhv_exit_cpuid(struct mhv_vcpu *vcpu);
+int mhv_exit_rdmsr(struct mhv_vcpu *vcpu);
+int mhv_exit_wrmsr(struct mhv_vcpu *vcpu);
+int mhv_exit_hlt(struct mhv_vcpu *vcpu);
+int mhv_exit_cr_write(struct mhv_vcpu *vcpu, unsigned int cr, u64 val);
+int mhv_exit_cr_read(struct mhv_vcpu *vcpu, unsigned int cr, unsigned int gpr);
+int mhv_exit_dr(struct mhv_vcpu *vcpu, unsigned int dr, unsigned int gpr, bool write);
+int mhv_exit_xsetbv(struct mhv_vcpu *vcpu);
+int mhv_exit_hypercall(struct mhv_vcpu *vcpu);
+int mhv_exit_exception(struct mhv_vcpu *vcpu, const struct mhv_event *ev);
+int mhv_exit_window(struct mhv_vcpu *vcpu, unsigned int which);
+int mhv_exit_tpr(struct mhv_vcpu *vcpu);
+int mhv_exit_pause(struct mhv_vcpu *vcpu);
+int mhv_exit_nop(struct mhv_vcpu *vcpu);	/* INVD, WBINVD, MONITOR, MWAIT */
+int mhv_exit_undefined(struct mhv_vcpu *vcpu);	/* an instruction guests lack */
+int mhv_exit_emulate(struct mhv_vcpu *vcpu);	/* decode and execute it */
+int mhv_exit_shutdown(struct mhv_vcpu *vcpu);
+int mhv_exit_entry_failed(struct mhv_vcpu *vcpu, u64 reason);
+int mhv_exit_unknown(struct mhv_vcpu *vcpu, u64 reason);
+
+int mhv_skip(struct mhv_vcpu *vcpu, u64 next_rip);
+
+/* ---- decoding an intercepted instruction (emul/glue.c) ---- */
+
+/**
+ * struct mhv_insn - what the decoder says of the instruction at RIP
+ * @len: its length
+ * @cr_dr: MOV to or from a control or debug register: that register's number
+ * @gpr: the same: the general register's number
+ * @write: to the control or debug register
+ * @linear: INVLPG: its operand
+ * @lmsw: LMSW or SMSW or CLTS rather than a MOV: emulate it
+ */
+struct mhv_insn {
+	u8 len;
+	u8 cr_dr;
+	u8 gpr;
+	bool write;
+};
+
+int mhv_insn_fetch(struct mhv_vcpu *vcpu, struct mhv_insn *insn);
+
+#endif /* MHV_BACKEND_H */

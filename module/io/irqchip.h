@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * I/O buses, eventfds, GSI routing and the in-kernel interrupt controllers.
+ *
+ * The models (pic.c, ioapic.c, pit.c) are leaves: they know registers and
+ * pins, and reach the world through callbacks, so that they run in KUnit and
+ * in userspace too.  lapic.c, routing.c and eventfd.c join them to vCPUs.
+ */
+#ifndef MHV_IRQCHIP_H
+#define MHV_IRQCHIP_H
+
+#include <linux/eventfd.h>
+#include <linux/hrtimer.h>
+#include <linux/kvm.h>
+#include <linux/kvm_types.h>
+#include <linux/list.h>
+#include <linux/mutex.h>
+#include <linux/spinlock.h>
+#include <linux/workqueue.h>
+
+struct mhv_vm;
+struct mhv_vcpu;
+struct mhv_pic;		/* pic.c, with its own header pic.h */
+struct mhv_ioapic;	/* ioapic.c, ioapic.h */
+struct mhv_pit;		/* pit.c, pit.h */
+struct mhv_lapic;	/* lapic.c */
+struct mhv_iobus;
+struct mhv_routing;
+
+/* ---- iobus.c ---- */
+
+enum mhv_bus { MHV_BUS_PIO, MHV_BUS_MMIO, MHV_NR_BUSES };
+
+struct mhv_iodev;
+
+/**
+ * struct mhv_iodev_ops - a device on a bus, in the kernel
+ * @read: serve a read of @len bytes at @addr; 0, or -EOPNOTSUPP: not mine
+ * @write: the same for a write
+ * @destroy: the last reference is gone: free it
+ *
+ * Context of read and write: the vCPU's thread, vm->srcu held, may sleep.
+ */
+struct mhv_iodev_ops {
+	int (*read)(struct mhv_iodev *dev, struct mhv_vcpu *vcpu, gpa_t addr,
+		    int len, void *data);
+	int (*write)(struct mhv_iodev *dev, struct mhv_vcpu *vcpu, gpa_t addr,
+		     int len, const void *data);
+	void (*destroy)(struct mhv_iodev *dev);
+};
+
+struct mhv_iodev {
+	const struct mhv_iodev_ops *ops;
+};
+
+int mhv_iobus_init(struct mhv_vm *vm);
+void mhv_iobus_destroy(struct mhv_vm *vm);
+int mhv_iobus_add(struct mhv_vm *vm, enum mhv_bus bus, gpa_t addr, int len,
+		  struct mhv_iodev *dev);
+int mhv_iobus_remove(struct mhv_vm *vm, enum mhv_bus bus, struct mhv_iodev *dev);
+int mhv_iobus_read(struct mhv_vcpu *vcpu, enum mhv_bus bus, gpa_t addr, int len,
+		   void *data);
+int mhv_iobus_write(struct mhv_vcpu *vcpu, enum mhv_bus bus, gpa_t addr, int len,
+		    const void *data);
+
+/* Coalesced MMIO and PIO: writes that wait in a ring shared with userspace. */
+struct mhv_coalesced {
+	spinlock_t lock;		/* the ring's producer side */
+	struct kvm_coalesced_mmio_ring *ring;	/* one page */
+	struct list_head zones;		/* slots_lock */
+};
+
+int mhv_coalesced_init(struct mhv_vm *vm);
+void mhv_coalesced_destroy(struct mhv_vm *vm);
+int mhv_coalesced_add(struct mhv_vm *vm, const struct kvm_coalesced_mmio_zone *zone);
+int mhv_coalesced_remove(struct mhv_vm *vm, const struct kvm_coalesced_mmio_zone *zone);
+
+/* ---- eventfd.c ---- */
+
+struct mhv_irqfds {
+	spinlock_t lock;
+	struct list_head items;
+	struct list_head resamplers;	/* irq_lock */
+	struct list_head ioeventfds;	/* slots_lock */
+};
+
+void mhv_eventfd_init(struct mhv_vm *vm);
+int mhv_irqfd(struct mhv_vm *vm, const struct kvm_irqfd *args);
+int mhv_ioeventfd(struct mhv_vm *vm, const struct kvm_ioeventfd *args);
+void mhv_irqfd_routing_update(struct mhv_vm *vm);	/* irq_lock held */
+void mhv_irqfd_release(struct mhv_vm *vm);	/* the VM fd was closed */
+int mhv_eventfd_module_init(void);
+void mhv_eventfd_module_exit(void);
+
+/* ---- routing.c ---- */
+
+#define MHV_MAX_GSI		4096
+#define MHV_IRQCHIP_PINS	24	/* of the IOAPIC; the PICs have 16 */
+
+/* Whose level it is; a line is high while any source holds it high. */
+enum mhv_irq_source {
+	MHV_SRC_USER,		/* KVM_IRQ_LINE, irqfd */
+	MHV_SRC_RESAMPLE,	/* irqfd with a resample eventfd */
+	MHV_SRC_PIT,
+};
+
+int mhv_irq_set(struct mhv_vm *vm, enum mhv_irq_source src, u32 gsi, int level);
+int mhv_irq_line(struct mhv_vm *vm, struct kvm_irq_level *line, bool status);
+int mhv_routing_set(struct mhv_vm *vm, const struct kvm_irq_routing_entry *entries,
+		    unsigned int nr);
+int mhv_routing_default(struct mhv_vm *vm);
+void mhv_routing_destroy(struct mhv_vm *vm);
+int mhv_signal_msi(struct mhv_vm *vm, const struct kvm_msi *msi);
+/* An EOI or acknowledge of a pin: resample irqfds and the PIT want to know. */
+void mhv_irq_acked(struct mhv_vm *vm, unsigned int irqchip, unsigned int pin);
+
+/* ---- the chips of one VM ---- */
+
+enum mhv_irqchip_mode { MHV_IRQCHIP_NONE, MHV_IRQCHIP_FULL, MHV_IRQCHIP_SPLIT };
+
+struct mhv_irqchip {
+	enum mhv_irqchip_mode mode;	/* [l] set once, before any vCPU */
+	u32 reserved_pins;		/* split: GSIs that are the IOAPIC's */
+	struct mhv_pic *pic;
+	struct mhv_ioapic *ioapic;
+	struct mhv_pit *pit;
+	bool pic_output;		/* [a] INTR of the master PIC */
+};
+
+int mhv_irqchip_create(struct mhv_vm *vm);
+int mhv_irqchip_split(struct mhv_vm *vm, u32 reserved_pins);
+void mhv_irqchip_destroy(struct mhv_vm *vm);
+int mhv_irqchip_get(struct mhv_vm *vm, struct kvm_irqchip *chip);
+int mhv_irqchip_set(struct mhv_vm *vm, const struct kvm_irqchip *chip);
+int mhv_pic_ack(struct mhv_vm *vm);	/* the vector for an INTA cycle */
+
+int mhv_pit_create(struct mhv_vm *vm, u32 flags);
+int mhv_pit_get(struct mhv_vm *vm, struct kvm_pit_state2 *state);
+int mhv_pit_set(struct mhv_vm *vm, const struct kvm_pit_state2 *state);
+int mhv_pit_reinject(struct mhv_vm *vm, bool reinject);
+
+/* ---- lapic.c ---- */
+
+/**
+ * struct mhv_apic_msg - an interrupt message on its way to LAPICs
+ * @dest: destination, in the format of the mode
+ * @vector: for fixed and lowest-priority; SIPI: the page
+ * @delivery: APIC_DM_* as in an ICR's bits 10:8 (not shifted down)
+ * @logical: destination mode
+ * @level: trigger mode level
+ * @assert: ICR level bit
+ * @shorthand: 0 none, 1 self, 2 all, 3 all but self
+ * @redirect: MSI redirection hint: lowest priority
+ * @x2apic_dest: @dest is a 32-bit x2APIC id, not an 8-bit xAPIC one
+ */
+struct mhv_apic_msg {
+	u32 dest;
+	u8 vector;
+	u8 shorthand;
+	u16 delivery;
+	bool logical;
+	bool level;
+	bool assert;
+	bool redirect;
+	bool x2apic_dest;
+};
+
+int mhv_lapic_create(struct mhv_vcpu *vcpu);
+void mhv_lapic_destroy(struct mhv_vcpu *vcpu);
+void mhv_lapic_reset(struct mhv_vcpu *vcpu, bool init);
+/* Deliver to the LAPICs addressed; returns how many took it, 0 coalesced or blocked, -1 none. */
+int mhv_lapic_deliver(struct mhv_vm *vm, struct mhv_vcpu *src, const struct mhv_apic_msg *msg);
+/* The highest vector that may be delivered now, or -1.  vCPU's thread. */
+int mhv_lapic_pending(struct mhv_vcpu *vcpu);
+/* Any vector in IRR that TPR alone holds back: the CR8 below which it comes through, else 0. */
+u8 mhv_lapic_tpr_threshold(struct mhv_vcpu *vcpu);
+void mhv_lapic_ack(struct mhv_vcpu *vcpu, u8 vector);	/* IRR -> ISR */
+/* Does LINT0 (or a disabled LAPIC) let the PIC's interrupt through here? */
+bool mhv_lapic_accepts_extint(struct mhv_vcpu *vcpu);
+bool mhv_lapic_enabled(struct mhv_vcpu *vcpu);		/* globally, by APIC_BASE */
+u8 mhv_lapic_get_tpr(struct mhv_vcpu *vcpu);		/* CR8: 0 to 15 */
+void mhv_lapic_set_tpr(struct mhv_vcpu *vcpu, u8 cr8);
+/* IA32_APIC_BASE was validated by the core: follow it. */
+void mhv_lapic_set_base(struct mhv_vcpu *vcpu, u64 base, u64 old);
+/* An MMIO access at the LAPIC's page; 0, or -EOPNOTSUPP if not at it. */
+int mhv_lapic_mmio_read(struct mhv_vcpu *vcpu, gpa_t gpa, int len, void *data);
+int mhv_lapic_mmio_write(struct mhv_vcpu *vcpu, gpa_t gpa, int len, const void *data);
+/* x2APIC MSRs 0x800 to 0x8ff; 0, or 1: #GP. */
+int mhv_lapic_msr_read(struct mhv_vcpu *vcpu, u32 index, u64 *val);
+int mhv_lapic_msr_write(struct mhv_vcpu *vcpu, u32 index, u64 val);
+u64 mhv_lapic_get_tscdeadline(struct mhv_vcpu *vcpu);
+void mhv_lapic_set_tscdeadline(struct mhv_vcpu *vcpu, u64 val);
+int mhv_lapic_get_state(struct mhv_vcpu *vcpu, struct kvm_lapic_state *state);
+int mhv_lapic_set_state(struct mhv_vcpu *vcpu, const struct kvm_lapic_state *state);
+/* Serve pending INIT and SIPI; may change mp_state and all registers. */
+int mhv_lapic_accept_events(struct mhv_vcpu *vcpu);
+bool mhv_lapic_has_events(struct mhv_vcpu *vcpu);	/* INIT or SIPI pending */
+/* The timer follows the vCPU: called when it is loaded elsewhere or its TSC changes. */
+void mhv_lapic_timer_restart(struct mhv_vcpu *vcpu);
+void mhv_lapic_local_deliver(struct mhv_vcpu *vcpu, int lvt);	/* APIC_LVT* offset */
+void mhv_lapic_nmi_watchdog(struct mhv_vm *vm);	/* PIT through LINT0 as NMI */
+/* Split irqchip: which vectors end in KVM_EXIT_IOAPIC_EOI; from routing. */
+void mhv_lapic_scan_eoi(struct mhv_vcpu *vcpu);
+
+/* ---- ioapic joined to LAPICs ---- */
+void mhv_ioapic_eoi(struct mhv_vcpu *vcpu, u8 vector);	/* a level EOI was broadcast */
+
+#endif /* MHV_IRQCHIP_H */
