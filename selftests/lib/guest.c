@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * guest.c - the guest's side of the library: what an interrupt or exception does.
+ * Entered from guest_entry.S, in the guest.
+ * No locks; guest_fault and guest_resume are for one vCPU at a time.
+ * AMD APM vol. 2, "Exceptions and Interrupts".
+ */
+#include "guest.h"
+
+isr_fn isr_table[256];
+volatile struct guest_fault guest_fault;
+volatile u64 guest_resume;
+void (*volatile ap_main)(u32 apic_id);
+
+void isr_dispatch(struct isr_frame *frame);
+
+void isr_dispatch(struct isr_frame *frame)
+{
+	u64 cr2;
+
+	if (isr_table[frame->vector]) {
+		isr_table[frame->vector](frame);
+		return;
+	}
+	if (!guest_resume || frame->vector >= 32) {
+		ucall(UCALL_EXCEPTION, frame->vector, frame->error, frame->rip);
+		return;
+	}
+	asm volatile("mov %%cr2, %0" : "=r" (cr2));
+	guest_fault.vector = frame->vector;
+	guest_fault.error = frame->error;
+	guest_fault.cr2 = cr2;
+	guest_fault.rip = frame->rip;
+	frame->rip = guest_resume;
+	guest_resume = 0;
+}

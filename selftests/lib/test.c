@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * test.c - runs the cases of one test binary and prints KTAP.
+ * Entered by main(); the cases come from the section test_cases.
+ * No locks: one case runs at a time, in a child process.
+ * kernel: Documentation/dev-tools/ktap.rst
+ */
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "test.h"
+
+#define EXIT_SKIP	4
+#define CASE_SECONDS	60
+
+extern const struct test_case *const __start_test_cases[];
+extern const struct test_case *const __stop_test_cases[];
+
+static const char *device = "/dev/minihv";
+static char context[128];
+/* Shared with the parent: threads and forks of a case must be able to fail it, too. */
+static struct shared {
+	int failed;
+	char skip[160];
+} *shared;
+
+const char *test_device(void)
+{
+	return device;
+}
+
+int test_failed(void)
+{
+	return shared->failed;
+}
+
+void test_fail(const char *file, int line, const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	/* A test that fails in a loop must not fill the log. */
+	if (__atomic_add_fetch(&shared->failed, 1, __ATOMIC_SEQ_CST) <= 40)
+		printf("# %s:%d: %s%s%s\n", file, line, context, *context ? ": " : "", text);
+	fflush(stdout);
+}
+
+void test_abort(void)
+{
+	fflush(stdout);
+	_exit(1);
+}
+
+void test_skip(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(shared->skip, sizeof(shared->skip), fmt, ap);
+	va_end(ap);
+	_exit(EXIT_SKIP);
+}
+
+void test_info(const char *fmt, ...)
+{
+	va_list ap;
+
+	printf("# ");
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	printf("\n");
+	fflush(stdout);
+}
+
+void test_context(const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(context, sizeof(context), fmt, ap);
+	va_end(ap);
+}
+
+static void run_child(const struct test_case *test)
+{
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	alarm(CASE_SECONDS);
+	test->fn();
+	fflush(stdout);
+	_exit(shared->failed ? 1 : 0);
+}
+
+/* Returns 0, 1 or EXIT_SKIP, having printed the case's result line. */
+static int run_case(const struct test_case *test, int number)
+{
+	int status;
+	pid_t pid;
+
+	memset(shared, 0, sizeof(*shared));
+	fflush(stdout);
+	pid = fork();
+	if (!pid)
+		run_child(test);
+	if (pid < 0 || waitpid(pid, &status, 0) != pid) {
+		printf("not ok %d %s # cannot fork\n", number, test->name);
+		return 1;
+	}
+	if (WIFSIGNALED(status))
+		printf("# %s: %s\n", test->name, WTERMSIG(status) == SIGALRM ?
+		       "out of time" : strsignal(WTERMSIG(status)));
+	if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SKIP && !shared->failed) {
+		printf("ok %d %s # SKIP %s\n", number, test->name, shared->skip);
+		return EXIT_SKIP;
+	}
+	if (WIFEXITED(status) && !WEXITSTATUS(status) && !shared->failed) {
+		printf("ok %d %s\n", number, test->name);
+		return 0;
+	}
+	printf("not ok %d %s\n", number, test->name);
+	return 1;
+}
+
+static int by_line(const void *a, const void *b)
+{
+	const struct test_case *const *x = a, *const *y = b;
+
+	return (*x)->line - (*y)->line;
+}
+
+int main(int argc, char **argv)
+{
+	size_t count = __stop_test_cases - __start_test_cases;
+	const struct test_case *cases[count];
+	int failed = 0, skipped = 0, done = 0;
+	const char *only = argc > 2 ? argv[2] : NULL;
+
+	if (argc > 1)
+		device = argv[1];
+	else if (getenv("DEV"))
+		device = getenv("DEV");
+
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
+		return 1;
+	memcpy(cases, __start_test_cases, sizeof(cases));
+	qsort(cases, count, sizeof(cases[0]), by_line);
+
+	printf("TAP version 13\n1..%zu\n", only ? 1 : count);
+	for (size_t i = 0; i < count; i++) {
+		int result;
+
+		if (only && strcmp(only, cases[i]->name))
+			continue;
+		result = run_case(cases[i], ++done);
+		failed += result == 1;
+		skipped += result == EXIT_SKIP;
+	}
+	printf("# Totals: pass:%d fail:%d xfail:0 xpass:0 skip:%d error:0\n",
+	       done - failed - skipped, failed, skipped);
+	if (failed || !done)
+		return 1;
+	return skipped == done ? EXIT_SKIP : 0;
+}

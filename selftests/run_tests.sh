@@ -1,0 +1,31 @@
+#!/bin/sh
+# SPDX-License-Identifier: GPL-2.0
+#
+# run_tests.sh TEST... - run test binaries as kselftest's runner does: KTAP, each binary's own
+# output as comments, its time limit from the file settings. Exit 1 if any failed.
+
+here=$(dirname "$0")
+limit=$(sed -n 's/^timeout=//p' "$here/settings")
+number=0 failed=0 skipped=0
+
+printf 'TAP version 13\n1..%d\n' $#
+for test; do
+	number=$((number + 1))
+	name=$(basename "$test")
+	printf '# selftests: minihv: %s\n' "$name"
+	status=$({ { timeout -k 10 "${limit:-300}" "$test" 2>&1; echo $? >&3; } |
+		 sed 's/^/# /' >&4; } 3>&1) 4>&1
+	case $status in
+	0) printf 'ok %d selftests: minihv: %s\n' $number "$name" ;;
+	4) printf 'ok %d selftests: minihv: %s # SKIP\n' $number "$name"
+	   skipped=$((skipped + 1)) ;;
+	124 | 137) printf 'not ok %d selftests: minihv: %s # TIMEOUT %s seconds\n' \
+		$number "$name" "${limit:-300}"
+	   failed=$((failed + 1)) ;;
+	*) printf 'not ok %d selftests: minihv: %s # exit=%d\n' $number "$name" "$status"
+	   failed=$((failed + 1)) ;;
+	esac
+done
+printf '# Totals: pass:%d fail:%d xfail:0 xpass:0 skip:%d error:0\n' \
+	$((number - failed - skipped)) $failed $skipped
+[ $failed -eq 0 ]
