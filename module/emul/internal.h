@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the emulator's own files share: the opcode row, operand kinds, handlers.
+ * Entered from nowhere else; other code includes emulate.h alone.
+ * No locks: see emulate.h.
+ * AMD APM vol. 3 "Opcode and Operand Encodings"; Intel SDM vol. 2 "Opcode Map".
+ */
+#ifndef MHV_EMUL_INTERNAL_H
+#define MHV_EMUL_INTERNAL_H
+
+#include "emulate.h"
+
+#define FLAG_CF		0x000001
+#define FLAG_PF		0x000004
+#define FLAG_AF		0x000010
+#define FLAG_ZF		0x000040
+#define FLAG_SF		0x000080
+#define FLAG_TF		0x000100
+#define FLAG_IF		0x000200
+#define FLAG_DF		0x000400
+#define FLAG_OF		0x000800
+#define FLAG_IOPL	0x003000
+#define FLAG_IOPL_SHIFT	12
+#define FLAG_NT		0x004000
+#define FLAG_RF		0x010000
+#define FLAG_VM		0x020000
+#define FLAG_AC		0x040000
+#define FLAG_VIF	0x080000
+#define FLAG_VIP	0x100000
+#define FLAG_ID		0x200000
+#define FLAGS_ARITH	(FLAG_CF | FLAG_PF | FLAG_AF | FLAG_ZF | FLAG_SF | FLAG_OF)
+
+#define EMUL_CR0_PE	0x00000001
+#define EMUL_CR0_MP	0x00000002
+#define EMUL_CR0_EM	0x00000004
+#define EMUL_CR0_TS	0x00000008
+#define EMUL_CR0_AM	0x00040000
+#define EMUL_CR4_VME	0x00000001
+#define EMUL_CR4_PVI	0x00000002
+#define EMUL_CR4_TSD	0x00000004
+#define EMUL_CR4_DE	0x00000008
+#define EMUL_CR4_PCE	0x00000100
+#define EMUL_CR4_OSFXSR	0x00000200
+#define EMUL_CR4_UMIP	0x00000800
+#define EMUL_CR4_OSXSAVE 0x00040000
+
+#define DR7_GD		0x2000
+#define DR6_BD		0x2000
+
+enum { VEC_DE = 0, VEC_DB = 1, VEC_BP = 3, VEC_OF = 4, VEC_BR = 5, VEC_UD = 6, VEC_NM = 7,
+	VEC_DF = 8, VEC_TS = 10, VEC_NP = 11, VEC_SS = 12, VEC_GP = 13, VEC_PF = 14, VEC_MF = 16,
+	VEC_AC = 17 };
+
+/* Operand kinds, named after the opcode maps' letters. */
+enum emul_opd_kind {
+	O_NONE,
+	O_EB, O_EW, O_ED, O_EV,	/* ModRM.rm: register or memory; 1, 2, 4, operand size bytes */
+	O_EVW,			/* the same: operand size if a register, 2 bytes if memory */
+	O_EBIT,			/* O_EV; memory is a bit string indexed by ModRM.reg */
+	O_RV,			/* ModRM.rm, a register always full width (MOV CR/DR) */
+	O_M,			/* ModRM.rm: memory, address alone; the handler accesses it */
+	O_GB, O_GW, O_GD, O_GV,	/* ModRM.reg */
+	O_ZB, O_ZV,		/* register in the opcode's low three bits */
+	O_AL, O_AX,		/* accumulator, byte and operand size */
+	O_CL, O_DX,		/* CL; DX, 2 bytes */
+	O_ONE,			/* the constant 1 */
+	O_IB,			/* 8-bit immediate, sign-extended */
+	O_IBU,			/* 8-bit immediate, zero-extended */
+	O_IW,			/* 16-bit immediate, zero-extended */
+	O_IZ,			/* 16- or 32-bit immediate, sign-extended */
+	O_IV,			/* immediate of operand size, up to 8 bytes */
+	O_JB, O_JZ,		/* relative branch */
+	O_AP,			/* far pointer */
+	O_OB, O_OV,		/* memory at an offset in the instruction */
+	O_NR_KINDS
+};
+
+/* struct emul_opcode.flags */
+#define F_DEF		0x00000001	/* the opcode exists */
+#define F_MODRM		0x00000002	/* has ModRM though no operand kind says so */
+#define F_IMM8		0x00000004	/* has imm8 though no operand kind says so */
+#define F_IMM16		0x00000008	/* the same: two bytes */
+#define F_IMM32		0x00000010	/* the same: four bytes */
+#define F_GROUP		0x00000020	/* sub[8], by ModRM.reg */
+#define F_MODSEL	0x00000040	/* sub[2]: memory, register */
+#define F_RMSEL		0x00000080	/* sub[8], by ModRM.rm */
+#define F_PFX		0x00000100	/* sub[4]: no prefix, 66, F3, F2 */
+#define F_LONGSEL	0x10000000	/* sub[2]: outside 64-bit mode, in it */
+#define F_SELECT	(F_GROUP | F_MODSEL | F_RMSEL | F_PFX | F_LONGSEL)
+#define F_LOCK		0x00000200	/* LOCK allowed if the destination is memory */
+#define F_D64		0x00000400	/* 64-bit operands by default in 64-bit mode */
+#define F_F64		0x00000800	/* the same, and 66h counts only with EMUL_DEC_BRANCH16 */
+#define F_NO64		0x00001000	/* #UD in 64-bit mode */
+#define F_ONLY64	0x00002000	/* #UD outside 64-bit mode */
+#define F_MEM		0x00004000	/* #UD with a register */
+#define F_REG		0x00008000	/* #UD with memory */
+#define F_MODREG	0x00010000	/* ModRM.mod is ignored, as if 3 */
+#define F_PRIV		0x00020000	/* CPL 0, else #GP(0) */
+#define F_PROT		0x00040000	/* #UD in real and virtual-8086 mode */
+#define F_UMIP		0x00080000	/* #GP(0) if CPL > 0 and CR4.UMIP */
+#define F_MOV		0x00100000	/* the destination is not read */
+#define F_NOWB		0x00200000	/* the destination is not written */
+#define F_MMX		0x00400000	/* MMX state */
+#define F_SSE		0x00800000	/* SSE state; with VEX: AVX */
+#define F_VEX		0x01000000	/* the handler knows the VEX form too */
+#define F_VEX_ONLY	0x02000000	/* no legacy form */
+#define F_ALIGN		0x04000000	/* a memory operand is naturally aligned or #GP(0) */
+#define F_STRING	0x08000000	/* string instruction: REP means repeat */
+
+/**
+ * struct emul_opcode - a row of the opcode tables
+ * @exec: executes it; NULL: decoded only
+ * @sub: the next table, if one of F_SELECT
+ * @flags: F_*
+ * @dst: @src: @src2: enum emul_opd_kind
+ * @id: enum emul_id
+ * @feature: EMUL_FEAT_* that the guest must have
+ * @arg: the handler's own: a size, a condition, a segment
+ */
+struct emul_opcode {
+	union {
+		int (*exec)(struct emul_ctx *ctx);
+		const struct emul_opcode *sub;
+	};
+	u32 flags;
+	u16 feature;
+	u8 dst;
+	u8 src;
+	u8 src2;
+	u8 id;
+	u8 arg;
+};
+
+extern const struct emul_opcode emul_map_1b[256];
+extern const struct emul_opcode emul_map_0f[256];
+extern const struct emul_opcode emul_map_0f38[256];
+extern const struct emul_opcode emul_map_0f3a[256];
+
+/* exec.c: operands, memory, registers */
+int emul_read_linear(struct emul_ctx *ctx, u64 linear, void *data, unsigned int len,
+		     unsigned int access);
+int emul_read_seg(struct emul_ctx *ctx, unsigned int seg, u64 offset, u64 *val,
+		  unsigned int len, unsigned int access);
+int emul_write_seg(struct emul_ctx *ctx, unsigned int seg, u64 offset, u64 val,
+		   unsigned int len);
+int emul_mem_linear(struct emul_ctx *ctx, unsigned int len, unsigned int access, u64 *linear);
+struct emul_seg *emul_seg(struct emul_ctx *ctx, unsigned int sreg);
+void emul_seg_update(struct emul_ctx *ctx, unsigned int sreg, const struct emul_seg *seg);
+u64 emul_reg_get(const struct emul_ctx *ctx, unsigned int reg, unsigned int bytes);
+void emul_reg_set(struct emul_ctx *ctx, unsigned int reg, u64 val, unsigned int bytes);
+void emul_reg_add(struct emul_ctx *ctx, unsigned int reg, s64 delta, unsigned int bytes);
+u64 emul_mask(unsigned int bytes);
+u64 emul_sext(u64 val, unsigned int bytes);
+bool emul_canonical(const struct emul_ctx *ctx, u64 addr);
+bool emul_protected(const struct emul_ctx *ctx);
+bool emul_cond(u64 rflags, unsigned int cc);
+int emul_gp(struct emul_ctx *ctx, u32 error_code);
+int emul_ud(struct emul_ctx *ctx);
+int emul_writeback(struct emul_ctx *ctx);
+int emul_io_allowed(struct emul_ctx *ctx, u16 port, unsigned int size);
+
+/* control.c: the stack */
+unsigned int emul_stack_bytes(struct emul_ctx *ctx);
+int emul_push(struct emul_ctx *ctx, u64 val, unsigned int bytes);
+int emul_pop(struct emul_ctx *ctx, u64 *val, unsigned int bytes);
+int emul_peek(struct emul_ctx *ctx, u64 skip, u64 *val, unsigned int bytes);
+int emul_jump(struct emul_ctx *ctx, u64 target, unsigned int bytes);
+
+/* segment.c */
+int emul_load_sreg(struct emul_ctx *ctx, unsigned int sreg, u16 sel);
+
+/* Handlers, by file: exec.c */
+int em_mov(struct emul_ctx *ctx);
+int em_movsx(struct emul_ctx *ctx);
+int em_lea(struct emul_ctx *ctx);
+int em_xchg(struct emul_ctx *ctx);
+int em_nop(struct emul_ctx *ctx);
+int em_setcc(struct emul_ctx *ctx);
+int em_cmov(struct emul_ctx *ctx);
+int em_xlat(struct emul_ctx *ctx);
+int em_lahf(struct emul_ctx *ctx);
+int em_sahf(struct emul_ctx *ctx);
+int em_cmc(struct emul_ctx *ctx);
+int em_flag(struct emul_ctx *ctx);
+int em_cli(struct emul_ctx *ctx);
+int em_sti(struct emul_ctx *ctx);
+int em_in(struct emul_ctx *ctx);
+int em_out(struct emul_ctx *ctx);
+int em_salc(struct emul_ctx *ctx);
+int em_bound(struct emul_ctx *ctx);
+int em_touch(struct emul_ctx *ctx);
+int em_ud(struct emul_ctx *ctx);
+
+/* alu.c */
+int em_add(struct emul_ctx *ctx);
+int em_or(struct emul_ctx *ctx);
+int em_adc(struct emul_ctx *ctx);
+int em_sbb(struct emul_ctx *ctx);
+int em_and(struct emul_ctx *ctx);
+int em_sub(struct emul_ctx *ctx);
+int em_xor(struct emul_ctx *ctx);
+int em_test(struct emul_ctx *ctx);
+int em_inc(struct emul_ctx *ctx);
+int em_dec(struct emul_ctx *ctx);
+int em_not(struct emul_ctx *ctx);
+int em_neg(struct emul_ctx *ctx);
+int em_rol(struct emul_ctx *ctx);
+int em_ror(struct emul_ctx *ctx);
+int em_rcl(struct emul_ctx *ctx);
+int em_rcr(struct emul_ctx *ctx);
+int em_shl(struct emul_ctx *ctx);
+int em_shr(struct emul_ctx *ctx);
+int em_sar(struct emul_ctx *ctx);
+int em_shld(struct emul_ctx *ctx);
+int em_shrd(struct emul_ctx *ctx);
+int em_bt(struct emul_ctx *ctx);
+int em_bts(struct emul_ctx *ctx);
+int em_btr(struct emul_ctx *ctx);
+int em_btc(struct emul_ctx *ctx);
+int em_bsf(struct emul_ctx *ctx);
+int em_bsr(struct emul_ctx *ctx);
+int em_tzcnt(struct emul_ctx *ctx);
+int em_lzcnt(struct emul_ctx *ctx);
+int em_popcnt(struct emul_ctx *ctx);
+int em_mul(struct emul_ctx *ctx);
+int em_imul1(struct emul_ctx *ctx);
+int em_imul(struct emul_ctx *ctx);
+int em_div(struct emul_ctx *ctx);
+int em_idiv(struct emul_ctx *ctx);
+int em_cbw(struct emul_ctx *ctx);
+int em_cwd(struct emul_ctx *ctx);
+int em_xadd(struct emul_ctx *ctx);
+int em_cmpxchg(struct emul_ctx *ctx);
+int em_cmpxchg8b(struct emul_ctx *ctx);
+int em_bswap(struct emul_ctx *ctx);
+int em_movbe(struct emul_ctx *ctx);
+/* Flags of dst - src: CMPS and SCAS. */
+void emul_cmp_flags(struct emul_ctx *ctx, u64 dst, u64 src, unsigned int bytes);
+
+/* string.c */
+int em_movs(struct emul_ctx *ctx);
+int em_stos(struct emul_ctx *ctx);
+int em_lods(struct emul_ctx *ctx);
+int em_cmps(struct emul_ctx *ctx);
+int em_scas(struct emul_ctx *ctx);
+int em_ins(struct emul_ctx *ctx);
+int em_outs(struct emul_ctx *ctx);
+
+/* control.c */
+int em_push(struct emul_ctx *ctx);
+int em_pop(struct emul_ctx *ctx);
+int em_push_seg(struct emul_ctx *ctx);
+int em_pop_seg(struct emul_ctx *ctx);
+int em_pusha(struct emul_ctx *ctx);
+int em_popa(struct emul_ctx *ctx);
+int em_pushf(struct emul_ctx *ctx);
+int em_popf(struct emul_ctx *ctx);
+int em_enter(struct emul_ctx *ctx);
+int em_leave(struct emul_ctx *ctx);
+int em_jcc(struct emul_ctx *ctx);
+int em_jmp_rel(struct emul_ctx *ctx);
+int em_call_rel(struct emul_ctx *ctx);
+int em_jmp_ind(struct emul_ctx *ctx);
+int em_call_ind(struct emul_ctx *ctx);
+int em_ret(struct emul_ctx *ctx);
+int em_loop(struct emul_ctx *ctx);
+int em_jcxz(struct emul_ctx *ctx);
+
+/* segment.c */
+int em_mov_from_seg(struct emul_ctx *ctx);
+int em_mov_to_seg(struct emul_ctx *ctx);
+int em_load_far_ptr(struct emul_ctx *ctx);
+int em_lldt(struct emul_ctx *ctx);
+int em_ltr(struct emul_ctx *ctx);
+int em_sldt(struct emul_ctx *ctx);
+int em_jmp_far(struct emul_ctx *ctx);
+int em_call_far(struct emul_ctx *ctx);
+int em_ret_far(struct emul_ctx *ctx);
+int em_iret(struct emul_ctx *ctx);
+int em_int(struct emul_ctx *ctx);
+int em_into(struct emul_ctx *ctx);
+
+/* system.c */
+int em_hlt(struct emul_ctx *ctx);
+int em_special(struct emul_ctx *ctx);
+int em_rdtsc(struct emul_ctx *ctx);
+int em_rdpmc(struct emul_ctx *ctx);
+int em_rdmsr(struct emul_ctx *ctx);
+int em_wrmsr(struct emul_ctx *ctx);
+int em_mov_from_cr(struct emul_ctx *ctx);
+int em_mov_to_cr(struct emul_ctx *ctx);
+int em_mov_from_dr(struct emul_ctx *ctx);
+int em_mov_to_dr(struct emul_ctx *ctx);
+int em_clts(struct emul_ctx *ctx);
+int em_smsw(struct emul_ctx *ctx);
+int em_lmsw(struct emul_ctx *ctx);
+int em_lgdt(struct emul_ctx *ctx);
+int em_sgdt(struct emul_ctx *ctx);
+int em_invlpg(struct emul_ctx *ctx);
+int em_xgetbv(struct emul_ctx *ctx);
+int em_xsetbv(struct emul_ctx *ctx);
+int em_monitor(struct emul_ctx *ctx);
+int em_swapgs(struct emul_ctx *ctx);
+int em_clac_stac(struct emul_ctx *ctx);
+
+/* simd.c */
+int em_simd_load(struct emul_ctx *ctx);
+int em_simd_store(struct emul_ctx *ctx);
+int em_simd_half_load(struct emul_ctx *ctx);
+int em_simd_half_store(struct emul_ctx *ctx);
+int em_simd_from_gpr(struct emul_ctx *ctx);
+int em_simd_to_gpr(struct emul_ctx *ctx);
+int em_mmx_load(struct emul_ctx *ctx);
+int em_mmx_store(struct emul_ctx *ctx);
+int em_mmx_from_gpr(struct emul_ctx *ctx);
+int em_mmx_to_gpr(struct emul_ctx *ctx);
+
+#endif /* MHV_EMUL_INTERNAL_H */
