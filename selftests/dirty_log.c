@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * dirty_log.c - KVM_GET_DIRTY_LOG: the pages the guest wrote since the last call, no others.
+ */
+#include "guest.h"
+#include "vm.h"
+
+#define BASE	0x10000000ULL
+#define PAGES	700
+
+static u8 bitmap[(PAGES + 63) / 64 * 8 + 8];
+
+static int get_log(struct vm *vm, u32 slot)
+{
+	struct kvm_dirty_log log = { .slot = slot, .dirty_bitmap = bitmap };
+
+	memset(bitmap, 0xee, sizeof(bitmap));
+	return ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log);
+}
+
+/* The bitmap must hold exactly the pages that are listed, up to a -1. */
+static void expect_dirty(struct vm *vm, const int *pages)
+{
+	u8 want[sizeof(bitmap)] = { 0 };
+
+	for (; *pages >= 0; pages++)
+		want[*pages / 8] |= 1 << *pages % 8;
+	memset(want + sizeof(want) - 8, 0xee, 8);	/* not written beyond its end */
+	ASSERT_RET(get_log(vm, 1), 0);
+	for (size_t i = 0; i < sizeof(want); i++) {
+		test_context("byte %zu", i);
+		EXPECT_EQ(bitmap[i], want[i]);
+	}
+	test_context("");
+}
+
+#define PAGE(n) (*(volatile u32 *)(BASE + (n) * 0x1000ULL))
+
+static void guest(void)
+{
+	PAGE(0) = 1;
+	PAGE(63) = 1;
+	PAGE(64) = 1;
+	PAGE(PAGES - 1) = 1;
+	guest_sync(PAGE(5));
+	guest_sync(0);
+	PAGE(64)++;
+	asm volatile("lock incl %0" : "+m" (PAGE(513)));
+	*(volatile u64 *)(BASE + 0x2ffc) = 1;	/* two pages */
+	guest_sync(0);
+	for (int i = 0; i < PAGES; i++)
+		PAGE(i) = i;
+	guest_sync(0);
+	guest_done();
+}
+
+TEST(exact_pages)
+{
+	struct vcpu *vcpu = guest_new(guest);
+	struct vm *vm = vcpu->vm;
+	u8 *mem = mem_alloc(PAGES * 0x1000);
+	static int all[PAGES + 1];
+
+	ASSERT_RET(vm_slot(vm, 1, KVM_MEM_LOG_DIRTY_PAGES, BASE, PAGES * 0x1000, mem), 0);
+	expect_dirty(vm, (int[]){ -1 });
+	run_sync(vcpu);
+	expect_dirty(vm, (int[]){ 0, 63, 64, PAGES - 1, -1 });
+	/* Read and cleared. */
+	expect_dirty(vm, (int[]){ -1 });
+	run_sync(vcpu);
+	expect_dirty(vm, (int[]){ -1 });
+	run_sync(vcpu);
+	expect_dirty(vm, (int[]){ 2, 3, 64, 513, -1 });
+	run_sync(vcpu);
+	for (int i = 0; i < PAGES; i++)
+		all[i] = i;
+	all[PAGES] = -1;
+	expect_dirty(vm, all);
+}
+
+/* Logging that starts on a slot in use sees pages that were writable before. */
+TEST(turned_on_later)
+{
+	struct vcpu *vcpu = guest_new(guest);
+	struct vm *vm = vcpu->vm;
+	u8 *mem = mem_alloc(PAGES * 0x1000);
+
+	ASSERT_RET(vm_slot(vm, 1, 0, BASE, PAGES * 0x1000, mem), 0);
+	run_sync(vcpu);
+	run_sync(vcpu);
+	EXPECT_ERRNO(get_log(vm, 1), ENOENT);
+	ASSERT_RET(vm_slot(vm, 1, KVM_MEM_LOG_DIRTY_PAGES, BASE, PAGES * 0x1000, mem), 0);
+	run_sync(vcpu);
+	expect_dirty(vm, (int[]){ 2, 3, 64, 513, -1 });
+	ASSERT_RET(vm_slot(vm, 1, 0, BASE, PAGES * 0x1000, mem), 0);
+	EXPECT_ERRNO(get_log(vm, 1), ENOENT);
+	run_sync(vcpu);
+	run_done(vcpu);
+}
+
+static void ins_guest(void)
+{
+	u64 di = BASE + 0x1ffe, n = 4;
+
+	asm volatile("rep insb" : "+D" (di), "+c" (n) : "d" (0x60) : "memory");
+	guest_sync(0);
+}
+
+/* Pages that the hypervisor itself writes for the guest are dirty, too. */
+TEST(written_by_emulation)
+{
+	struct vcpu *vcpu = guest_new(ins_guest);
+	struct vm *vm = vcpu->vm;
+	u8 *mem = mem_alloc(PAGES * 0x1000);
+	u32 done = 0;
+
+	ASSERT_RET(vm_slot(vm, 1, KVM_MEM_LOG_DIRTY_PAGES, BASE, PAGES * 0x1000, mem), 0);
+	while (done < 4) {
+		expect_exit(vcpu, KVM_EXIT_IO);
+		done += vcpu->run->io.count;
+	}
+	run_sync(vcpu);
+	expect_dirty(vm, (int[]){ 1, 2, -1 });
+}
+
+TEST(errors)
+{
+	struct vm *vm = vm_new();
+	struct kvm_dirty_log log = { .slot = 1, .dirty_bitmap = NULL };
+
+	EXPECT_ERRNO(get_log(vm, 0), ENOENT);
+	EXPECT_ERRNO(get_log(vm, 1), ENOENT);
+	EXPECT_ERRNO(get_log(vm, dev_cap(KVM_CAP_NR_MEMSLOTS)), EINVAL);
+	EXPECT_ERRNO(get_log(vm, 256 << 16), EINVAL);
+	ASSERT_RET(vm_slot(vm, 1, KVM_MEM_LOG_DIRTY_PAGES, BASE, 0x1000, mem_alloc(0x1000)), 0);
+	log.dirty_bitmap = (void *)8;
+	EXPECT_ERRNO(ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log), EFAULT);
+}

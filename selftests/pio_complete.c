@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * pio_complete.c - the instruction of a PIO exit: RIP stays at it, and completion at the next
+ * KVM_RUN moves RIP on, unless userspace moved it first.
+ */
+#include "guest.h"
+#include "vm.h"
+
+/* 0x1000: in (2 bytes), out (2), out 0x7e (2), hlt */
+GUEST_ASM(code, 16, "in $0x40, %al\n out %al, $0x41\n out %al, $0x7e\n hlt");
+
+static struct vcpu *start(void)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu = vcpu_new(vm, 0);
+
+	GUEST_ASM_COPY(vm, 0x1000, code);
+	vcpu_real(vcpu, 0x1000);
+	return vcpu;
+}
+
+static u64 rip(struct vcpu *vcpu)
+{
+	struct kvm_regs regs;
+
+	vcpu_get_regs(vcpu, &regs);
+	return regs.rip;
+}
+
+TEST(rip_at_the_instruction)
+{
+	struct vcpu *vcpu = start();
+
+	expect_pio(vcpu, KVM_EXIT_IO_IN, 0x40, 1, 1);
+	EXPECT_EQ(rip(vcpu), 0x1000);
+	expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x41, 1, 1);
+	EXPECT_EQ(rip(vcpu), 0x1002);
+	/* Port 0x7e is the one exception, for firmware that looks at RIP there. */
+	expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x7e, 1, 1);
+	EXPECT_EQ(rip(vcpu), 0x1006);
+	expect_exit(vcpu, KVM_EXIT_HLT);
+	EXPECT_EQ(rip(vcpu), 0x1007);
+}
+
+TEST(out_is_not_skipped_if_rip_moved)
+{
+	struct vcpu *vcpu = start();
+	struct kvm_regs regs;
+
+	expect_pio(vcpu, KVM_EXIT_IO_IN, 0x40, 1, 1);
+	expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x41, 1, 1);
+	vcpu_get_regs(vcpu, &regs);
+	regs.rip = 0x1000;
+	vcpu_set_regs(vcpu, &regs);
+	expect_pio(vcpu, KVM_EXIT_IO_IN, 0x40, 1, 1);
+	EXPECT_EQ(rip(vcpu), 0x1000);
+}
+
+TEST(registers_change_while_pending)
+{
+	struct vcpu *vcpu = start();
+	struct kvm_regs regs;
+
+	*(u8 *)expect_pio(vcpu, KVM_EXIT_IO_IN, 0x40, 1, 1) = 0xab;
+	vcpu_get_regs(vcpu, &regs);
+	regs.rax = 0x1234567890ULL;
+	regs.rbx = 7;
+	vcpu_set_regs(vcpu, &regs);
+	EXPECT_EQ(*(u8 *)expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x41, 1, 1), 0xab);
+	vcpu_get_regs(vcpu, &regs);
+	EXPECT_EQ(regs.rax, 0x12345678ab);
+	EXPECT_EQ(regs.rbx, 7);
+}
+
+TEST(not_faulted_by_iopl)
+{
+	/* Ring 3 with IOPL 0 and a TSS without a bitmap: #GP, and no exit. */
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu = vcpu_new(vm, 0);
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+
+	vcpu_cpuid(vcpu);
+	vcpu_long(vcpu, NULL, 0);
+	/* The #GP handler of the library tells us; code that ring 3 may run, at 4 GiB. */
+	vm_map(vm, 0x8000000000, GUEST_FREE, PTE_P | PTE_W | PTE_U);
+	memcpy(vm->ram + GUEST_FREE, "\xe6\x10\xf4", 3);
+	vcpu_get_sregs(vcpu, &sregs);
+	sregs.cs.selector = GUEST_UCS64;
+	sregs.cs.dpl = 3;
+	sregs.ss.selector = GUEST_UDS;
+	sregs.ss.dpl = 3;
+	vcpu_set_sregs(vcpu, &sregs);
+	vcpu_get_regs(vcpu, &regs);
+	regs.rip = 0x8000000000;
+	regs.rsp = 0x8000001000;
+	vcpu_set_regs(vcpu, &regs);
+
+	expect_pio(vcpu, KVM_EXIT_IO_OUT, UCALL_PORT, 1, 1);
+	vcpu_get_regs(vcpu, &regs);
+	EXPECT_EQ(regs.rax & 0xff, UCALL_EXCEPTION);
+	EXPECT_EQ(regs.rdi, 13);
+	EXPECT_EQ(regs.rsi, 0);
+	EXPECT_EQ(regs.rcx, 0x8000000000);
+}
