@@ -201,6 +201,11 @@ void virtqueue_fill(struct virtqueue *vq, uint16_t head, uint32_t len)
 	vq->next_used++;
 }
 
+void virtqueue_unfill(struct virtqueue *vq, unsigned int n)
+{
+	vq->next_used -= n;
+}
+
 void virtqueue_flush(struct virtqueue *vq)
 {
 	/* The entries and the buffers before the index: pairs with the driver's barrier after it
@@ -220,19 +225,17 @@ void virtqueue_push(struct virtqueue *vq, const struct virtq_chain *chain, uint3
 bool virtqueue_wants_interrupt(struct virtqueue *vq)
 {
 	uint16_t old = vq->signalled;
-	bool valid = vq->signalled_valid;
 
-	if (!vq->running || vq->broken)
+	if (!vq->running || vq->broken || vq->published == old)
 		return false;
+	vq->signalled = vq->published;
 	/* Our index is stored before the driver's wish is loaded. The driver stores its wish, then
 	 * loads our index (virtqueue_enable_cb): one of the two sees the other.
 	 */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!vq->event_idx)
 		return !(ring_u16(&vq->avail->flags) & VRING_AVAIL_F_NO_INTERRUPT);
-	vq->signalled = vq->published;
-	vq->signalled_valid = true;
-	return !valid || vring_need_event(ring_u16(used_event(vq)), vq->published, old);
+	return vring_need_event(ring_u16(used_event(vq)), vq->published, old);
 }
 
 void virtqueue_disable_kicks(struct virtqueue *vq)

@@ -45,7 +45,6 @@ struct virtqueue {
 	uint16_t next_used;		/* the next used entry to fill */
 	uint16_t published;		/* the used index as the driver sees it */
 	uint16_t signalled;		/* the used index at the last interrupt decision */
-	bool signalled_valid;
 };
 
 /**
@@ -90,13 +89,16 @@ void virtqueue_unpop(struct virtqueue *vq, unsigned int n);
 /** virtqueue_fill() - note a used chain of which @len bytes were written; not yet visible */
 void virtqueue_fill(struct virtqueue *vq, uint16_t head, uint32_t len);
 
+/** virtqueue_unfill() - forget the last @n chains that were filled and not flushed */
+void virtqueue_unfill(struct virtqueue *vq, unsigned int n);
+
 /** virtqueue_flush() - make all that was filled visible to the driver */
 void virtqueue_flush(struct virtqueue *vq);
 
 /** virtqueue_push() - fill and flush one chain */
 void virtqueue_push(struct virtqueue *vq, const struct virtq_chain *chain, uint32_t len);
 
-/** virtqueue_wants_interrupt() - whether the driver asked to hear of what was just flushed */
+/** virtqueue_wants_interrupt() - whether the driver asked to hear of what was flushed since */
 bool virtqueue_wants_interrupt(struct virtqueue *vq);
 
 /** virtqueue_disable_kicks() - ask the driver for no notifications while we are looking anyway */
