@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Interfaces of the kernel that differ between the versions built for
+ * (6.1 and 6.12), or that KVM alone is meant to use.  One place to mend when
+ * a new kernel changes one.  compat.c has what cannot be inline.
+ */
+#ifndef MHV_COMPAT_H
+#define MHV_COMPAT_H
+
+#include <linux/context_tracking.h>
+#include <linux/entry-kvm.h>
+#include <linux/eventfd.h>
+#include <linux/instrumentation.h>
+#include <linux/irqflags.h>
+#include <linux/smp.h>
+#include <linux/version.h>
+#include <linux/vtime.h>
+#include <asm/fpu/api.h>
+
+int mhv_compat_init(void);
+void mhv_compat_exit(void);
+int mhv_user_mode_work(void);
+
+/* The IPI that makes a CPU leave a guest; it does nothing else. */
+static inline void mhv_send_reschedule(int cpu)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 4, 0)
+	arch_smp_send_reschedule(cpu);
+#else
+	smp_send_reschedule(cpu);
+#endif
+}
+
+/*
+ * Tell time accounting, RCU, lockdep and irq tracing that this CPU is about
+ * to run a guest with interrupts on.  Between the two nothing may be traced.
+ */
+static __always_inline void mhv_guest_state_enter(void)
+{
+	instrumentation_begin();
+	trace_hardirqs_on_prepare();
+	lockdep_hardirqs_on_prepare();
+	instrumentation_end();
+	if (!context_tracking_guest_enter()) {
+		instrumentation_begin();
+		rcu_virt_note_context_switch(
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+			smp_processor_id()
+#endif
+			);
+		instrumentation_end();
+	}
+	lockdep_hardirqs_on(CALLER_ADDR0);
+}
+
+static __always_inline void mhv_guest_state_exit(void)
+{
+	lockdep_hardirqs_off(CALLER_ADDR0);
+	context_tracking_guest_exit();
+	instrumentation_begin();
+	trace_hardirqs_off_finish();
+	instrumentation_end();
+}
+
+static inline void mhv_eventfd_signal(struct eventfd_ctx *ctx)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 8, 0)
+	eventfd_signal(ctx);
+#else
+	eventfd_signal(ctx, 1);
+#endif
+}
+
+static inline void mhv_fpu_to_user(struct fpu_guest *fpu, void *buf,
+				   unsigned int size, u64 xfeatures, u32 pkru)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+	fpu_copy_guest_fpstate_to_uabi(fpu, buf, size, xfeatures, pkru);
+#else
+	fpu_copy_guest_fpstate_to_uabi(fpu, buf, size, pkru);
+#endif
+}
+
+#endif /* MHV_COMPAT_H */
