@@ -11,28 +11,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "devices/virtio.h"
-
-const int virtio_syscalls[] = {
-	/* every device's loop, and the C library's allocator and locks */
-	SYS_read, SYS_write, SYS_close, SYS_epoll_wait, SYS_epoll_ctl, SYS_futex, SYS_mmap,
-	SYS_munmap, SYS_mremap, SYS_mprotect, SYS_madvise, SYS_brk, SYS_clock_gettime,
-	SYS_rt_sigprocmask, SYS_exit,
-	SYS_ioctl,		/* MSI routes and ioeventfds; a tap's offloads; FIONREAD */
-	SYS_preadv, SYS_pwritev, SYS_pwrite64, SYS_fdatasync, SYS_fallocate,	/* block */
-	SYS_writev,		/* network: frames */
-	SYS_getrandom,		/* entropy */
-	/* user mode network: the guest's connections become the host's */
-	SYS_poll, SYS_socket, SYS_connect, SYS_bind, SYS_listen, SYS_accept, SYS_accept4,
-	SYS_shutdown, SYS_sendto, SYS_recvfrom, SYS_sendmsg, SYS_recvmsg, SYS_getsockname,
-	SYS_getpeername, SYS_getsockopt, SYS_setsockopt, SYS_fcntl,
-	/* and its name server, which looks at /etc/resolv.conf now and then */
-	SYS_openat, SYS_newfstatat, SYS_fstat, SYS_lseek,
-	-1
-};
 
 /* ---- The device's thread ---- */
 

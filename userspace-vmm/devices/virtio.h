@@ -132,9 +132,6 @@ static inline bool virtio_has(const struct virtio_dev *vdev, unsigned int bit)
 	return vdev->features >> bit & 1;
 }
 
-/** virtio_syscalls - what device threads call after set-up, for the sandbox; -1 ends it */
-extern const int virtio_syscalls[];
-
 /** virtio_pci_add() - put a device on the PCI bus, and have it freed when the machine ends. Dies */
 void virtio_pci_add(struct virtio_dev *vdev, uint32_t class);
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Virtqueues against a driver that keeps the rules, and against ones that do not.
- * Runs natively: guest RAM is a mapping here, and mem_ptr() is this file's.
+ * Runs natively: a machine that has nothing but RAM.
  * Each hostile case must end with the queue broken, its device told once, and nothing served.
  * VIRTIO 1.1: Split Virtqueues.
  */
@@ -18,7 +18,7 @@
 #include <linux/virtio_ring.h>
 
 #include "devices/virtqueue.h"
-#include "memory.h"
+#include "machine.h"
 
 #define RAM_SIZE	(1ull << 30)	/* large in address, small in use: mapped without reserve */
 #define SIZE		8
@@ -31,16 +31,11 @@
 #define EVENT_IDX	(1ull << VIRTIO_RING_F_EVENT_IDX)
 #define INDIRECT	(1ull << VIRTIO_RING_F_INDIRECT_DESC)
 
+static struct machine machine;
 static uint8_t *ram;
 static struct virtqueue vq;
 static struct virtq_chain chain;
 static unsigned int broken_calls;
-
-void *mem_ptr(struct machine *m, uint64_t gpa, uint64_t len)
-{
-	(void)m;
-	return len && gpa < RAM_SIZE && len <= RAM_SIZE - gpa ? ram + gpa : NULL;
-}
 
 static void count_broken(struct virtqueue *q)
 {
@@ -78,6 +73,7 @@ static void set_up(uint64_t features)
 {
 	memset(ram, 0, DATA);
 	memset(&vq, 0, sizeof(vq));
+	vq.m = &machine;
 	vq.size_max = SIZE;
 	vq.on_broken = count_broken;
 	virtqueue_reset(&vq);
@@ -108,6 +104,8 @@ static int map_ram(void **state)
 	(void)state;
 	ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	machine.mem.region[0] = (struct mem_region) { .len = RAM_SIZE, .hva = ram };
+	machine.mem.nr = 1;
 	return ram == MAP_FAILED;
 }
 
