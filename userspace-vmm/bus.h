@@ -49,6 +49,7 @@ struct bus {
 	pthread_cond_t idle;
 	struct bus_region **region;
 	unsigned int nr, cap;
+	unsigned int waiters;		/* in bus_unregister(); pairs with region.busy */
 	uint64_t limit;			/* the last valid address */
 };
 

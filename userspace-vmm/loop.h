@@ -38,7 +38,11 @@ void loop_destroy(struct loop *loop);
  */
 int loop_add_fd(struct loop *loop, int fd, uint32_t events, loop_cb cb, void *opaque);
 
-/** loop_mod_fd() - other events for the same callback; 0 mutes it. Return: 0 or -ENOENT */
+/**
+ * loop_mod_fd() - other events for the same callback; 0 mutes it, but for hang-ups and errors
+ *
+ * Return: 0 or -ENOENT.
+ */
 int loop_mod_fd(struct loop *loop, int fd, uint32_t events);
 
 /** loop_del_fd() - no callback for @fd begins after this. Call it before close(). 0 or -ENOENT */

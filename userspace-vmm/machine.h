@@ -50,7 +50,6 @@ struct machine_config {
 	unsigned int nr_nets;
 	bool rng;
 	enum console_kind console;	/* which device has the terminal */
-	bool restart_on_reset;
 	bool sandbox;
 	bool verbose;
 };
@@ -59,6 +58,8 @@ struct vcpu;
 struct chardev;
 struct irq_router;
 struct pci_host;
+struct pm;
+struct machine_exit_hook;
 
 /** struct machine - see the file header */
 struct machine {
@@ -71,8 +72,29 @@ struct machine {
 	struct loop *loop;		/* the I/O thread */
 	struct chardev *chardev;
 	struct pci_host *pci;		/* devices/pci.c */
+	struct pm *pm;			/* ACPI power management block */
 	struct vcpu *vcpu;		/* cfg.cpus of them */
+	struct machine_exit_hook *hooks;
+	int stop_fd;			/* eventfd: wakes the main thread */
+	int status;			/* [atomic] EXIT_*, or -1 while the guest runs */
 };
+
+/**
+ * machine_create() - open the hypervisor, build the VM, its devices and vCPUs, load the guest
+ * @m: m->cfg filled in, all else zero
+ *
+ * Dies (log.h) with one line when anything that the options name cannot be used.
+ */
+void machine_create(struct machine *m);
+
+/** machine_run() - start the vCPUs and wait for the end. Return: the exit status */
+int machine_run(struct machine *m);
+
+/** machine_destroy() - stop every thread and give everything back */
+void machine_destroy(struct machine *m);
+
+/** machine_stopping() - whether machine_stop() was called. Any thread */
+bool machine_stopping(struct machine *m);
 
 /** typedef machine_cleanup - called once, on the main thread, vCPUs stopped */
 typedef void (*machine_cleanup)(void *opaque);

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * minivmm: the command.
+ * Entered from the shell.
+ * No locks.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "machine.h"
+#include "options.h"
+
+#ifndef MINIVMM_VERSION
+#define MINIVMM_VERSION "0.1"
+#endif
+
+static int command_run(int argc, char **argv)
+{
+	static struct machine machine;
+	int status;
+
+	options_parse(argc, argv, &machine.cfg);
+	machine_create(&machine);
+	status = machine_run(&machine);
+	machine_destroy(&machine);
+	return status;
+}
+
+int main(int argc, char **argv)
+{
+	const char *command = argc > 1 ? argv[1] : "";
+
+	if (!strcmp(command, "run"))
+		return command_run(argc - 1, argv + 1);
+	if (!strcmp(command, "--version")) {
+		puts("minivmm " MINIVMM_VERSION);
+		return 0;
+	}
+	if (!strcmp(command, "--help") || !strcmp(command, "-h") || !strcmp(command, "help")) {
+		options_help();
+		return 0;
+	}
+	if (!*command)
+		die("a command is missing; see minivmm --help");
+	die("%s: unknown command; see minivmm --help", command);
+}
