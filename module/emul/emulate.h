@@ -232,7 +232,7 @@ struct emul_insn {
 
 /**
  * struct emul_fault - the exception that an instruction raised
- * @address: #PF: linear address (CR2), else 0
+ * @address: #PF: linear address (CR2); #DB: the DR6 bits; else 0
  * @error_code: valid if @has_error_code
  * @vector: 0 to 31
  * @has_error_code: this exception pushes one
@@ -300,8 +300,8 @@ struct emul_ctx;
  */
 struct emul_ops {
 	/*
-	 * @len 1 to 512 bytes at a linear address; it may cross a page (both pages are checked
-	 * before anything is written). Page faults are the callee's to fill in.
+	 * @len 1 to EMUL_PIO_BATCH bytes at a linear address; it may cross a page (both pages
+	 * are checked before anything is written). Page faults are the callee's to fill in.
 	 */
 	int (*read_mem)(struct emul_ctx *ctx, u64 linear, void *data, unsigned int len,
 			unsigned int access);

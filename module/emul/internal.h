@@ -42,6 +42,7 @@
 #define EMUL_CR4_PCE	0x00000100
 #define EMUL_CR4_OSFXSR	0x00000200
 #define EMUL_CR4_UMIP	0x00000800
+#define EMUL_CR4_LA57	0x00001000
 #define EMUL_CR4_OSXSAVE 0x00040000
 
 #define DR7_GD		0x2000
@@ -55,6 +56,7 @@ enum { VEC_DE = 0, VEC_DB = 1, VEC_BP = 3, VEC_OF = 4, VEC_BR = 5, VEC_UD = 6, V
 enum emul_opd_kind {
 	O_NONE,
 	O_EB, O_EW, O_ED, O_EV,	/* ModRM.rm: register or memory; 1, 2, 4, operand size bytes */
+	O_EY,			/* the same: 8 bytes with REX.W or VEX.W, else 4 */
 	O_EVW,			/* the same: operand size if a register, 2 bytes if memory */
 	O_EBIT,			/* O_EV; memory is a bit string indexed by ModRM.reg */
 	O_RV,			/* ModRM.rm, a register always full width (MOV CR/DR) */
@@ -136,9 +138,14 @@ extern const struct emul_opcode emul_map_0f[256];
 extern const struct emul_opcode emul_map_0f38[256];
 extern const struct emul_opcode emul_map_0f3a[256];
 
-/* exec.c: operands, memory, registers */
-int emul_read_linear(struct emul_ctx *ctx, u64 linear, void *data, unsigned int len,
-		     unsigned int access);
+/* struct emul_operand.kind */
+enum { OPD_NONE, OPD_REG, OPD_MEM, OPD_IMM };
+
+/* memory.c: registers, segments, memory */
+int emul_read(struct emul_ctx *ctx, u64 linear, void *data, unsigned int len,
+	      unsigned int access);
+int emul_write(struct emul_ctx *ctx, u64 linear, const void *data, unsigned int len,
+	       unsigned int access);
 int emul_read_seg(struct emul_ctx *ctx, unsigned int seg, u64 offset, u64 *val,
 		  unsigned int len, unsigned int access);
 int emul_write_seg(struct emul_ctx *ctx, unsigned int seg, u64 offset, u64 val,
@@ -156,8 +163,10 @@ bool emul_protected(const struct emul_ctx *ctx);
 bool emul_cond(u64 rflags, unsigned int cc);
 int emul_gp(struct emul_ctx *ctx, u32 error_code);
 int emul_ud(struct emul_ctx *ctx);
-int emul_writeback(struct emul_ctx *ctx);
 int emul_io_allowed(struct emul_ctx *ctx, u16 port, unsigned int size);
+
+/* exec.c: a register operand's write, for instructions that have two results */
+void emul_operand_set_reg(struct emul_ctx *ctx, const struct emul_operand *o, u64 val);
 
 /* control.c: the stack */
 unsigned int emul_stack_bytes(struct emul_ctx *ctx);
@@ -249,6 +258,7 @@ int em_outs(struct emul_ctx *ctx);
 /* control.c */
 int em_push(struct emul_ctx *ctx);
 int em_pop(struct emul_ctx *ctx);
+int em_pop_mem(struct emul_ctx *ctx);
 int em_push_seg(struct emul_ctx *ctx);
 int em_pop_seg(struct emul_ctx *ctx);
 int em_pusha(struct emul_ctx *ctx);

@@ -88,7 +88,11 @@ static const struct emul_opcode grp5[8] = {
 	I2(push, NONE, EV, F_D64), U,
 };
 
-static const struct emul_opcode grp1a[8] = { I1(pop, EV, F_D64 | F_MOV) };
+static const struct emul_opcode grp1a_0[2] = {
+	I0(pop_mem, F_D64 | F_MODRM), I1(pop, EV, F_D64 | F_MOV),
+};
+
+static const struct emul_opcode grp1a[8] = { MOD(grp1a_0) };
 
 static const struct emul_opcode grp11_eb[8] = {
 	[0] = I2(mov, EB, IB, F_MOV),
@@ -213,11 +217,11 @@ static const struct emul_opcode grp7_rm1[8] = {
 	  .feature = EMUL_FEAT_MONITOR },
 	{ .exec = em_special, .flags = F_DEF | F_PRIV, .id = EMUL_ID_MWAIT,
 	  .feature = EMUL_FEAT_MONITOR, .arg = EMUL_SP_MWAIT },
-	FT(clac_stac, 0, SMAP, PRIV), FT(clac_stac, 0, SMAP, PRIV), N(0), N(0), N(0), N(0),
+	FT(clac_stac, 0, SMAP, 0), FT(clac_stac, 0, SMAP, 0), N(0), N(0), N(0), N(0),
 };
 
 static const struct emul_opcode grp7_rm2[8] = {
-	ID0(xgetbv, XGETBV, 0), ID0(xsetbv, XSETBV, PRIV), U, U, N(0), N(0), N(0), N(0),
+	ID0(xgetbv, XGETBV, 0), ID0(xsetbv, XSETBV, 0), U, U, N(0), N(0), N(0), N(0),
 };
 
 static const struct emul_opcode grp7_rm3[8] = {
@@ -226,7 +230,7 @@ static const struct emul_opcode grp7_rm3[8] = {
 };
 
 static const struct emul_opcode grp7_rm7[8] = {
-	ID0(swapgs, SWAPGS, F_ONLY64),
+	ID0(swapgs, SWAPGS, F_ONLY64 | PRIV),
 	{ .exec = em_rdtsc, .flags = F_DEF, .id = EMUL_ID_RDTSCP, .arg = EMUL_SP_RDTSCP,
 	  .feature = EMUL_FEAT_RDTSCP },
 	NID(MONITORX, 0), NID(MWAITX, 0), N(0), NID(RDPRU, 0), NID(INVLPGB, 0), NID(TLBSYNC, 0),
@@ -318,7 +322,7 @@ static const struct emul_opcode row_0f2b[4] = {
 };
 
 static const struct emul_opcode row_0f6e[4] = {
-	I2(mmx_from_gpr, NONE, EV, F_MMX), I2(simd_from_gpr, NONE, EV, F_SSE | F_VEX), U, U,
+	I2(mmx_from_gpr, NONE, EY, F_MMX), I2(simd_from_gpr, NONE, EY, F_SSE | F_VEX), U, U,
 };
 
 static const struct emul_opcode row_0f6f[4] = {
@@ -326,7 +330,7 @@ static const struct emul_opcode row_0f6f[4] = {
 };
 
 static const struct emul_opcode row_0f7e[4] = {
-	I1(mmx_to_gpr, EV, F_MMX | F_MOV), I1(simd_to_gpr, EV, F_SSE | F_VEX | F_MOV),
+	I1(mmx_to_gpr, EY, F_MMX | F_MOV), I1(simd_to_gpr, EY, F_SSE | F_VEX | F_MOV),
 	A0(simd_load, 8, SSEV), U,
 };
 

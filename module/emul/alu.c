@@ -1,0 +1,422 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Arithmetic, logic, shifts and bit instructions, with exact flags.
+ * Entered from emul_exec() through the opcode rows.
+ * No locks: they compute on ctx alone.
+ * AMD APM vol. 3 "General-Purpose Instruction Reference".
+ *
+ * Results and flags come from running the same instruction on the values, so that they are
+ * those of the processor, the flags that the manual leaves undefined included. The six
+ * arithmetic flags go in and out by SAHF, LAHF and OF's own way, without the stack: a POPF would
+ * be slower and could touch IF.
+ */
+#include "internal.h"
+
+#define LOAD_FLAGS	"addb $0x7f, %%al\n\tsahf\n\t"	/* AL was OF: 1 + 7fh overflows */
+#define SAVE_FLAGS	"\n\tlahf\n\tseto %%al"
+#define LAHF_FLAGS	0xd5
+
+/* AX for LOAD_FLAGS: AH as SAHF wants it, AL 1 if OF. */
+static u32 flags_in(const struct emul_ctx *ctx)
+{
+	return (ctx->rflags & LAHF_FLAGS) << 8 | (ctx->rflags & FLAG_OF ? 1 : 0);
+}
+
+static void flags_out(struct emul_ctx *ctx, u32 ax)
+{
+	ctx->rflags &= ~(u64)FLAGS_ARITH;
+	ctx->rflags |= ax >> 8 & LAHF_FLAGS;
+	if (ax & 0xff)
+		ctx->rflags |= FLAG_OF;
+}
+
+#define RUN2(text, dst, src, ax) \
+	asm volatile(LOAD_FLAGS text SAVE_FLAGS \
+		     : [d] "+r" (dst), "+a" (ax) : [s] "r" (src) : "cc")
+#define RUN1(text, dst, ax) \
+	asm volatile(LOAD_FLAGS text SAVE_FLAGS : [d] "+r" (dst), "+a" (ax) : : "cc")
+#define RUN_CL(text, dst, src, count, ax) \
+	asm volatile(LOAD_FLAGS text SAVE_FLAGS \
+		     : [d] "+r" (dst), "+a" (ax) : [s] "r" (src), "c" (count) : "cc")
+
+#define SIZES_WLQ(run, insn, sep, ...) \
+	case 2: \
+		run(insn "w " sep(w), __VA_ARGS__); \
+		break; \
+	case 4: \
+		run(insn "l " sep(k), __VA_ARGS__); \
+		break; \
+	default: \
+		run(insn "q " sep(q), __VA_ARGS__)
+
+#define SIZES(run, insn, sep, ...) \
+	case 1: \
+		run(insn "b " sep(b), __VA_ARGS__); \
+		break; \
+	SIZES_WLQ(run, insn, sep, __VA_ARGS__)
+
+#define S_D(m)		"%" #m "[s], %" #m "[d]"
+#define ONLY_D(m)	"%" #m "[d]"
+#define CL_D(m)		"%%cl, %" #m "[d]"
+#define CL_S_D(m)	"%%cl, %" #m "[s], %" #m "[d]"
+
+/* dst = dst op src */
+#define ALU2(name, insn) \
+int em_##name(struct emul_ctx *ctx) \
+{ \
+	u64 d = ctx->dst.val, s = ctx->src.val; \
+	u32 ax = flags_in(ctx); \
+	\
+	switch (ctx->dst.bytes) { \
+	SIZES(RUN2, insn, S_D, d, s, ax); \
+	} \
+	ctx->dst.val = d; \
+	flags_out(ctx, ax); \
+	return EMUL_OK; \
+}
+
+ALU2(add, "add")
+ALU2(or, "or")
+ALU2(adc, "adc")
+ALU2(sbb, "sbb")
+ALU2(and, "and")
+ALU2(sub, "sub")
+ALU2(xor, "xor")
+ALU2(test, "test")
+
+void emul_cmp_flags(struct emul_ctx *ctx, u64 dst, u64 src, unsigned int bytes)
+{
+	u32 ax = flags_in(ctx);
+
+	switch (bytes) {
+	SIZES(RUN2, "cmp", S_D, dst, src, ax);
+	}
+	flags_out(ctx, ax);
+}
+
+/* The same without a byte form. */
+#define ALU2_WLQ(fn, insn) \
+fn(struct emul_ctx *ctx) \
+{ \
+	u64 d = ctx->dst.val, s = ctx->src.val; \
+	u32 ax = flags_in(ctx); \
+	\
+	switch (ctx->dst.bytes) { \
+	SIZES_WLQ(RUN2, insn, S_D, d, s, ax); \
+	} \
+	ctx->dst.val = d; \
+	flags_out(ctx, ax); \
+	return EMUL_OK; \
+}
+
+ALU2_WLQ(int em_bt, "bt")
+ALU2_WLQ(int em_bts, "bts")
+ALU2_WLQ(int em_btr, "btr")
+ALU2_WLQ(int em_btc, "btc")
+ALU2_WLQ(int em_popcnt, "popcnt")
+ALU2_WLQ(static int run_imul, "imul")
+ALU2_WLQ(static int run_bsf, "bsf")
+ALU2_WLQ(static int run_bsr, "bsr")
+ALU2_WLQ(static int run_tzcnt, "tzcnt")
+ALU2_WLQ(static int run_lzcnt, "lzcnt")
+
+/* dst = op dst */
+#define ALU1(name, insn) \
+int em_##name(struct emul_ctx *ctx) \
+{ \
+	u64 d = ctx->dst.val; \
+	u32 ax = flags_in(ctx); \
+	\
+	switch (ctx->dst.bytes) { \
+	SIZES(RUN1, insn, ONLY_D, d, ax); \
+	} \
+	ctx->dst.val = d; \
+	flags_out(ctx, ax); \
+	return EMUL_OK; \
+}
+
+ALU1(inc, "inc")
+ALU1(dec, "dec")
+ALU1(not, "not")
+ALU1(neg, "neg")
+
+/* dst = dst shifted by src, which may be 1, CL or an immediate */
+#define SHIFT(name, insn) \
+int em_##name(struct emul_ctx *ctx) \
+{ \
+	u64 d = ctx->dst.val, s = 0; \
+	u8 count = ctx->src.val; \
+	u32 ax = flags_in(ctx); \
+	\
+	switch (ctx->dst.bytes) { \
+	SIZES(RUN_CL, insn, CL_D, d, s, count, ax); \
+	} \
+	ctx->dst.val = d; \
+	flags_out(ctx, ax); \
+	return EMUL_OK; \
+}
+
+SHIFT(rol, "rol")
+SHIFT(ror, "ror")
+SHIFT(rcl, "rcl")
+SHIFT(rcr, "rcr")
+SHIFT(shl, "shl")
+SHIFT(shr, "shr")
+SHIFT(sar, "sar")
+
+#define SHIFT_DOUBLE(name, insn) \
+int em_##name(struct emul_ctx *ctx) \
+{ \
+	u64 d = ctx->dst.val, s = ctx->src.val; \
+	u8 count = ctx->src2.val; \
+	u32 ax = flags_in(ctx); \
+	\
+	switch (ctx->dst.bytes) { \
+	SIZES_WLQ(RUN_CL, insn, CL_S_D, d, s, count, ax); \
+	} \
+	ctx->dst.val = d; \
+	flags_out(ctx, ax); \
+	return EMUL_OK; \
+}
+
+SHIFT_DOUBLE(shld, "shld")
+SHIFT_DOUBLE(shrd, "shrd")
+
+/* A zero source leaves the destination as it was, its upper half too. */
+int em_bsf(struct emul_ctx *ctx)
+{
+	if (!(ctx->src.val & emul_mask(ctx->src.bytes)))
+		ctx->dst.kind = OPD_NONE;
+	return run_bsf(ctx);
+}
+
+int em_bsr(struct emul_ctx *ctx)
+{
+	if (!(ctx->src.val & emul_mask(ctx->src.bytes)))
+		ctx->dst.kind = OPD_NONE;
+	return run_bsr(ctx);
+}
+
+/* A processor without these takes the F3 prefix for nothing. */
+int em_tzcnt(struct emul_ctx *ctx)
+{
+	return ctx->features & EMUL_FEAT_BMI1 ? run_tzcnt(ctx) : em_bsf(ctx);
+}
+
+int em_lzcnt(struct emul_ctx *ctx)
+{
+	return ctx->features & EMUL_FEAT_LZCNT ? run_lzcnt(ctx) : em_bsr(ctx);
+}
+
+/* Two operands: dst *= src. Three: dst = src * src2. */
+int em_imul(struct emul_ctx *ctx)
+{
+	if (ctx->src2.kind != OPD_NONE)
+		ctx->dst.val = ctx->src2.val;
+	return run_imul(ctx);
+}
+
+/*
+ * MUL, IMUL, DIV, IDIV: RDX:RAX (or AX) by the source. The results are moved away before LAHF
+ * takes RAX.
+ */
+#define RUN_RDX_RAX(text, src, low, high, ax) \
+	asm volatile(LOAD_FLAGS "movq %[lo], %%rax\n\t" text "\n\tmovq %%rax, %[lo]" SAVE_FLAGS \
+		     : [lo] "+&r" (low), "+&d" (high), "+&a" (ax) : [s] "r" (src) : "cc")
+
+#define ONLY_S(m)	"%" #m "[s]"
+
+#define RDX_RAX(name, insn) \
+static void run_##name(struct emul_ctx *ctx) \
+{ \
+	u64 lo = ctx->gpr[EMUL_RAX], hi = ctx->gpr[EMUL_RDX], s = ctx->src.val; \
+	unsigned int bytes = ctx->src.bytes; \
+	u64 ax = flags_in(ctx); \
+	\
+	switch (bytes) { \
+	SIZES(RUN_RDX_RAX, insn, ONLY_S, s, lo, hi, ax); \
+	} \
+	emul_reg_set(ctx, EMUL_RAX, lo, bytes == 1 ? 2 : bytes); \
+	if (bytes > 1) \
+		emul_reg_set(ctx, EMUL_RDX, hi, bytes); \
+	flags_out(ctx, ax); \
+}
+
+RDX_RAX(mul, "mul")
+RDX_RAX(imul1, "imul")
+RDX_RAX(div, "div")
+RDX_RAX(idiv, "idiv")
+
+int em_mul(struct emul_ctx *ctx)
+{
+	run_mul(ctx);
+	return EMUL_OK;
+}
+
+int em_imul1(struct emul_ctx *ctx)
+{
+	run_imul1(ctx);
+	return EMUL_OK;
+}
+
+/* The dividend's halves, each of the operand's size. */
+static void dividend(const struct emul_ctx *ctx, u64 *hi, u64 *lo)
+{
+	unsigned int bytes = ctx->src.bytes;
+
+	*lo = ctx->gpr[EMUL_RAX] & emul_mask(bytes);
+	if (bytes == 1)
+		*hi = ctx->gpr[EMUL_RAX] >> 8 & 0xff;
+	else
+		*hi = ctx->gpr[EMUL_RDX] & emul_mask(bytes);
+}
+
+int em_div(struct emul_ctx *ctx)
+{
+	u64 hi, lo;
+
+	dividend(ctx, &hi, &lo);
+	if (hi >= ctx->src.val)		/* the quotient would not fit; zero divisor as well */
+		return emul_fault(ctx, VEC_DE, 0);
+	run_div(ctx);
+	return EMUL_OK;
+}
+
+/*
+ * Would IDIV's quotient not fit? By magnitudes, as an unsigned division that cannot trap: it is
+ * scaled up so that every size is one of 128 bits by 64.
+ */
+static bool idiv_overflows(u64 hi, u64 lo, u64 divisor, unsigned int bytes)
+{
+	u64 sign = 1ull << (8 * bytes - 1), mask = emul_mask(bytes);
+	bool neg_n = hi & sign, neg_d = divisor & sign;
+	u64 quotient, remainder;
+
+	if (neg_d)
+		divisor = -divisor & mask;
+	if (neg_n) {
+		lo = -lo & mask;
+		hi = (~hi + !lo) & mask;
+	}
+	if (hi >= divisor)
+		return true;
+	if (bytes < 8) {
+		lo |= hi << (8 * bytes);
+		hi = 0;
+	}
+	asm("divq %[d]" : "=a" (quotient), "=d" (remainder)
+	    : [d] "r" (divisor), "0" (lo), "1" (hi) : "cc");
+	return quotient > sign - (neg_n == neg_d);
+}
+
+int em_idiv(struct emul_ctx *ctx)
+{
+	u64 hi, lo;
+
+	dividend(ctx, &hi, &lo);
+	if (idiv_overflows(hi, lo, ctx->src.val, ctx->src.bytes))
+		return emul_fault(ctx, VEC_DE, 0);
+	run_idiv(ctx);
+	return EMUL_OK;
+}
+
+/* CBW, CWDE, CDQE */
+int em_cbw(struct emul_ctx *ctx)
+{
+	unsigned int bytes = ctx->insn.op_bytes;
+
+	emul_reg_set(ctx, EMUL_RAX, emul_sext(ctx->gpr[EMUL_RAX], bytes / 2), bytes);
+	return EMUL_OK;
+}
+
+/* CWD, CDQ, CQO */
+int em_cwd(struct emul_ctx *ctx)
+{
+	unsigned int bytes = ctx->insn.op_bytes;
+	s64 acc = emul_sext(ctx->gpr[EMUL_RAX], bytes);
+
+	emul_reg_set(ctx, EMUL_RDX, acc < 0 ? ~0ull : 0, bytes);
+	return EMUL_OK;
+}
+
+int em_xadd(struct emul_ctx *ctx)
+{
+	u64 old = ctx->dst.val;
+
+	em_add(ctx);
+	emul_operand_set_reg(ctx, &ctx->src, old);
+	return EMUL_OK;
+}
+
+/* The destination is written either way, as the processor does. */
+int em_cmpxchg(struct emul_ctx *ctx)
+{
+	unsigned int bytes = ctx->dst.bytes;
+	u64 acc = emul_reg_get(ctx, EMUL_RAX, bytes);
+
+	emul_cmp_flags(ctx, acc, ctx->dst.val, bytes);
+	if (acc == ctx->dst.val) {
+		ctx->dst.val = ctx->src.val;
+		return EMUL_OK;
+	}
+	emul_reg_set(ctx, EMUL_RAX, ctx->dst.val, bytes);
+	return EMUL_OK;
+}
+
+/* CMPXCHG8B, CMPXCHG16B: RDX:RAX against memory, RCX:RBX into it. */
+int em_cmpxchg8b(struct emul_ctx *ctx)
+{
+	unsigned int half = ctx->insn.op_bytes == 8 ? 8 : 4;
+	unsigned int access = EMUL_ACC_RMW | (ctx->insn.lock ? EMUL_ACC_LOCK : 0);
+	u8 old[16], new[16], expected[16];
+	u64 linear;
+	int r;
+
+	if (half == 8 && !(ctx->features & EMUL_FEAT_CX16))
+		return emul_ud(ctx);
+	r = emul_mem_linear(ctx, 2 * half, access, &linear);
+	if (r)
+		return r;
+	if (half == 8 && linear & 15)
+		return emul_gp(ctx, 0);
+	r = emul_read(ctx, linear, old, 2 * half, access);
+	if (r)
+		return r;
+
+	memcpy(expected, &ctx->gpr[EMUL_RAX], half);
+	memcpy(expected + half, &ctx->gpr[EMUL_RDX], half);
+	memcpy(new, &ctx->gpr[EMUL_RBX], half);
+	memcpy(new + half, &ctx->gpr[EMUL_RCX], half);
+	if (memcmp(old, expected, 2 * half)) {
+		u64 lo = 0, hi = 0;
+
+		memcpy(&lo, old, half);
+		memcpy(&hi, old + half, half);
+		emul_reg_set(ctx, EMUL_RAX, lo, half);
+		emul_reg_set(ctx, EMUL_RDX, hi, half);
+		ctx->rflags &= ~(u64)FLAG_ZF;
+		return EMUL_OK;
+	}
+	ctx->rflags |= FLAG_ZF;
+	if (ctx->insn.lock)
+		return ctx->ops->cmpxchg_mem(ctx, linear, old, new, 2 * half);
+	return emul_write(ctx, linear, new, 2 * half, EMUL_ACC_WRITE);
+}
+
+static u64 swap_bytes(u64 val, unsigned int bytes)
+{
+	return __builtin_bswap64(val) >> (64 - 8 * bytes);
+}
+
+/* With a 16-bit operand it is undefined; processors give zero. */
+int em_bswap(struct emul_ctx *ctx)
+{
+	ctx->dst.val = ctx->dst.bytes == 2 ? 0 : swap_bytes(ctx->dst.val, ctx->dst.bytes);
+	return EMUL_OK;
+}
+
+int em_movbe(struct emul_ctx *ctx)
+{
+	ctx->dst.val = swap_bytes(ctx->src.val, ctx->src.bytes);
+	return EMUL_OK;
+}
