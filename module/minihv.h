@@ -224,12 +224,37 @@ struct mhv_vcpu_stat {
 
 struct mhv_emul;	/* emul/glue.c */
 
+/*
+ * Features of the guest's CPUID that the core asks for: vcpu->features, worked
+ * out once when userspace sets the CPUID.
+ */
+enum mhv_guest_feature {
+	MHV_GUEST_AMD		= BIT(0),	/* vendor AMD or Hygon */
+	MHV_GUEST_INTEL		= BIT(1),	/* vendor Intel */
+	MHV_GUEST_X2APIC	= BIT(2),
+	MHV_GUEST_TSC_DEADLINE	= BIT(3),
+	MHV_GUEST_SSE3		= BIT(4),
+	MHV_GUEST_PCID		= BIT(5),
+	MHV_GUEST_TSC_ADJUST	= BIT(6),
+	MHV_GUEST_RTM		= BIT(7),
+	MHV_GUEST_TSC_AUX	= BIT(8),	/* RDTSCP or RDPID */
+	MHV_GUEST_ARCH_CAPS	= BIT(9),
+	MHV_GUEST_SPEC_CTRL	= BIT(10),
+	MHV_GUEST_PRED_CMD	= BIT(11),
+	MHV_GUEST_LM		= BIT(12),
+	MHV_GUEST_NX		= BIT(13),
+	MHV_GUEST_FXSR_OPT	= BIT(14),
+	MHV_GUEST_OSVW		= BIT(15),
+	MHV_GUEST_XSAVES	= BIT(16),
+};
+
 /* The guest's kvmclock and its view of time (clock.c). */
 struct mhv_vcpu_clock {
 	u64 system_time_msr;	/* [v] MSR_KVM_SYSTEM_TIME_NEW, bit 0: enabled */
 	u64 tsc_adjust;		/* [v] IA32_TSC_ADJUST */
+	u64 tsc_ratio;		/* [v] caps.tsc_ratio_frac_bits fixed point; 0: no scaling */
 	u32 tsc_khz;		/* [v] the guest's TSC frequency */
-	u32 version;		/* [v] of the page: odd while it is written */
+	bool active;		/* [v] there is a page to write */
 	bool guest_stopped;	/* [v] KVM_KVMCLOCK_CTRL */
 };
 
@@ -260,18 +285,23 @@ struct mhv_vcpu {
 	struct mhv_event reinject;	/* [v] cut short, or injected anew */
 	struct mhv_event exception;	/* [v] pending, not yet injected */
 	u8 nmi_pending;			/* [v] 0, 1 or 2 */
-	bool irq_window;		/* [v] a window exit is armed */
-	bool nmi_window;		/* [v] */
+	u8 window;			/* [v] MHV_WINDOW_* that is open */
+	u8 eoi_vector;			/* [v] for MHV_REQ_IOAPIC_EOI */
+	int extint;			/* [v] vector of KVM_INTERRUPT with a split chip, or -1 */
 	atomic_t nmi_queued;		/* [a] NMIs sent, not yet in nmi_pending */
 
 	u64 tlb_gen;			/* [v] vm->tlb_gen when last flushed */
 	u64 root_gen;			/* [v] vm->mmu.root_gen when last set */
+	u8 hw_tpr;			/* [v] CR8 as the guest left it */
+	u8 shown_tpr;			/* [v] CR8 as the last sync_tpr() showed it */
+	bool dr_active;			/* [v] DR7 has a breakpoint on: load DR0 to DR3 */
 	u64 xcr0;			/* [v] */
 	u64 xcr0_supported;		/* [v] by the guest's CPUID */
 	u64 xss;			/* [v] */
 	u64 spec_ctrl;			/* [v] guest's IA32_SPEC_CTRL */
 	u64 tsc_aux;			/* [v] */
-	u64 misc_enable;		/* [v] MSR table's plain storage: see msr.c */
+	u64 misc_enable;		/* [v] IA32_MISC_ENABLE */
+	bool cpuid_faults;		/* [v] CPUID outside CPL 0 is a #GP */
 	u64 cr4_allowed;		/* [v] CR4 bits that the guest's CPUID permits */
 	u64 cr8;			/* [v] task priority where no LAPIC is in the kernel */
 	u64 apic_base;			/* [v] IA32_APIC_BASE */
@@ -287,7 +317,9 @@ struct mhv_vcpu {
 
 	struct kvm_cpuid_entry2 *cpuid;	/* [v] as userspace set it */
 	u32 nr_cpuid;			/* [v] */
-	u8 cpuid_index[2][64];		/* [v] leaf -> first entry + 1; 0: none */
+	u16 cpuid_index[3][64];		/* [v] leaf -> first entry + 1; 0: none */
+	u32 features;			/* [v] enum mhv_guest_feature, from the CPUID */
+	bool cpuid_set;			/* [v] userspace has set one */
 	bool ran;			/* [v] entered at least once */
 
 	struct mhv_msr_store *msrs;	/* [I] plain values of MSRs: msr.c */
@@ -306,7 +338,7 @@ struct mhv_vcpu {
 	sigset_t sigset;		/* [v] */
 	bool sigset_active;		/* [v] */
 	bool preempted;			/* [t] */
-	struct pid __rcu *pid;		/* the thread that ran it last */
+	struct task_struct *task;	/* [a] the thread in KVM_RUN, to yield to */
 	struct mhv_vcpu_stat stat;	/* [t] read racily by debugfs */
 	struct dentry *debugfs;		/* [I] */
 };
@@ -317,8 +349,12 @@ struct mhv_vm_clock {
 	s64 offset;		/* kvmclock = boot time in ns + offset */
 	u64 wall_clock_msr;	/* MSR_KVM_WALL_CLOCK_NEW, as last written */
 	u64 last_tsc_write;	/* matching of TSCs written one after another */
-	u64 last_tsc_ns;
+	s64 last_tsc_ns;
 	u64 last_tsc_offset;
+	u32 last_tsc_khz;
+	bool master;		/* one pair of TSC and ns serves all vCPUs */
+	u64 master_tsc;
+	s64 master_ns;
 };
 
 struct mhv_vm {
@@ -365,6 +401,7 @@ enum mhv_vm_cap {
 	MHV_VMCAP_X2APIC_32BIT,		/* X2APIC_API: 32-bit ids */
 	MHV_VMCAP_X2APIC_NO_BCAST,	/* X2APIC_API: 0xff is no broadcast */
 	MHV_VMCAP_EXC_PAYLOAD,		/* exception payloads are userspace's */
+	MHV_VMCAP_NO_PLATFORM_INFO,	/* guests cannot read MSR_PLATFORM_INFO */
 };
 
 /**
@@ -518,7 +555,10 @@ int mhv_cpuid_get(struct mhv_vcpu *vcpu, struct kvm_cpuid2 __user *user);
 void mhv_cpuid(struct mhv_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
 const struct kvm_cpuid_entry2 *mhv_cpuid_find(struct mhv_vcpu *vcpu, u32 leaf, u32 sub);
 void mhv_cpuid_runtime(struct mhv_vcpu *vcpu);
+void mhv_cpuid_vcpu_init(struct mhv_vcpu *vcpu);
+void mhv_cpuid_vcpu_free(struct mhv_vcpu *vcpu);
 void mhv_cpuid_setup(void);
+u64 mhv_host_xcr0(void);
 
 /* ---- msr.c ---- */
 int mhv_msr_get(struct mhv_vcpu *vcpu, u32 index, u64 *val, bool host);
@@ -534,6 +574,7 @@ void mhv_msr_setup(void);
 /* ---- clock.c ---- */
 u64 mhv_guest_tsc(struct mhv_vcpu *vcpu, u64 host_tsc);
 void mhv_tsc_write(struct mhv_vcpu *vcpu, u64 val, bool host);
+void mhv_tsc_adjust(struct mhv_vcpu *vcpu, s64 delta);
 u64 mhv_vm_clock_ns(struct mhv_vm *vm);
 int mhv_get_clock(struct mhv_vm *vm, struct kvm_clock_data *data);
 int mhv_set_clock(struct mhv_vm *vm, const struct kvm_clock_data *data);
@@ -542,6 +583,7 @@ int mhv_kvmclock_set(struct mhv_vcpu *vcpu, u64 val);
 void mhv_wall_clock_set(struct mhv_vm *vm, u64 gpa);
 int mhv_kvmclock_stopped(struct mhv_vcpu *vcpu);
 void mhv_clock_update(struct mhv_vcpu *vcpu);
+void mhv_clock_migrated(struct mhv_vcpu *vcpu);
 void mhv_clock_vm_init(struct mhv_vm *vm);
 void mhv_clock_vcpu_init(struct mhv_vcpu *vcpu);
 
@@ -552,9 +594,13 @@ void mhv_queue_page_fault(struct mhv_vcpu *vcpu, u64 addr, u32 error);
 void mhv_queue_event(struct mhv_vcpu *vcpu, const struct mhv_event *ev);
 int mhv_internal_error(struct mhv_vcpu *vcpu, u32 suberror, unsigned int ndata,
 		       const u64 *data);
+int mhv_emulation_failure(struct mhv_vcpu *vcpu, const u8 *bytes, unsigned int n);
 int mhv_hlt(struct mhv_vcpu *vcpu);
-int mhv_pio_in(struct mhv_vcpu *vcpu, u16 port, unsigned int size,
-	       unsigned int count, void *data);
+int mhv_skip(struct mhv_vcpu *vcpu, u64 next_rip);
+void mhv_hypercall(struct mhv_vcpu *vcpu);
+bool mhv_dr_access(struct mhv_vcpu *vcpu, unsigned int *dr);
+int mhv_user_pio(struct mhv_vcpu *vcpu, u16 port, unsigned int size,
+		 unsigned int count, bool in);
 
 /* ---- emul/glue.c ---- */
 int mhv_emulate(struct mhv_vcpu *vcpu, const u8 *bytes, unsigned int nbytes);
@@ -569,8 +615,11 @@ void mhv_vcpu_load(struct mhv_vcpu *vcpu);
 void mhv_vcpu_put(struct mhv_vcpu *vcpu);
 void mhv_run_setup(void);
 bool mhv_interrupts_allowed(struct mhv_vcpu *vcpu);
+bool mhv_ready_for_injection(struct mhv_vcpu *vcpu);
 
 /* ---- vcpu.c, vm.c, main.c ---- */
+int mhv_sync_regs_in(struct mhv_vcpu *vcpu);
+void mhv_sync_regs_out(struct mhv_vcpu *vcpu);
 long mhv_vcpu_create(struct mhv_vm *vm, u32 id);
 void mhv_vcpu_destroy(struct mhv_vcpu *vcpu);
 long mhv_vm_create(unsigned long type);
