@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * state_msrs.c - KVM_GET/SET_MSRS: counts, the MSRs that VMMs save, and that guest and
+ * userspace see one value.
+ */
+#include "guest.h"
+#include "vm.h"
+
+struct msr_buf {
+	struct kvm_msrs head;
+	struct kvm_msr_entry entries[300];
+};
+
+static struct msr_buf msrs;
+
+/* A value that each must take and give back, guest and userspace alike. */
+static const struct {
+	u32 index;
+	u64 value;
+} plain[] = {
+	{ 0x174, 0x10 }, { 0x175, 0x12345678 }, { 0x176, 0x87654321 },	/* SYSENTER */
+	{ 0x277, 0x0007040600070406 },					/* PAT */
+	{ 0xc0000081, 0x0023001000000000 },				/* STAR */
+	{ 0xc0000082, 0xffffffff81000000 },				/* LSTAR */
+	{ 0xc0000083, 0xffffffff81000100 },				/* CSTAR */
+	{ 0xc0000084, 0x47700 },					/* SFMASK */
+	{ 0xc0000102, 0xffff888012345678 },				/* KERNEL_GS_BASE */
+	{ 0xc0000100, 0x00007f0012345678 },				/* FS_BASE */
+	{ 0x2ff, 0xc06 }, { 0x250, 0x0606060606060606 }, { 0x26f, 0x0505050505050505 },
+	{ 0x200, 0x80000006 }, { 0x201, 0xff80000800 },			/* MTRRs */
+	{ 0x1a0, 1 },							/* MISC_ENABLE */
+};
+
+/* What QEMU puts and gets whatever CPU it models (value as a reset has it). */
+static const struct {
+	u32 first, last;
+} unconditional[] = {
+	{ 0x10, 0x10 }, { 0x11, 0x12 }, { 0x174, 0x176 }, { 0x17a, 0x17b }, { 0x200, 0x20f },
+	{ 0x250, 0x250 }, { 0x258, 0x259 }, { 0x268, 0x26f }, { 0x277, 0x277 }, { 0x2ff, 0x2ff },
+	{ 0x400, 0x427 }, { 0xc0000081, 0xc0000084 }, { 0xc0000102, 0xc0000102 },
+};
+
+TEST(round_trip)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0);
+
+	vcpu_cpuid(vcpu);
+	for (size_t i = 0; i < ARRAY_SIZE(plain); i++) {
+		test_context("MSR %#x", plain[i].index);
+		EXPECT_EQ(vcpu_set_msr(vcpu, plain[i].index, plain[i].value), 1);
+		EXPECT_EQ(vcpu_get_msr(vcpu, plain[i].index), plain[i].value);
+	}
+}
+
+static void guest(void)
+{
+	u64 value;
+
+	for (size_t i = 0; i < ARRAY_SIZE(plain); i++) {
+		if (plain[i].index == 0xc0000100)
+			continue;
+		GUEST_EXPECT_EQ(rdmsr_try(plain[i].index, &value), 256);
+		GUEST_EXPECT_EQ(value, plain[i].value);
+		GUEST_EXPECT_EQ(wrmsr_try(plain[i].index, plain[i].value), 256);
+	}
+	wrmsr(0xc0000082, 0xffffffff81234567);
+	wrmsr(0xc0000102, 0x123456);
+	wrmsr(0x175, 0xabcdef);
+	guest_sync(0);
+	/* What must not be: reserved types, reserved bits, long mode left, no MSR at all. */
+	GUEST_EXPECT_EQ(wrmsr_try(0x277, 2), 13);
+	GUEST_EXPECT_EQ(wrmsr_try(MSR_EFER, BIT(63)), 13);
+	GUEST_EXPECT_EQ(wrmsr_try(MSR_EFER, rdmsr(MSR_EFER) & ~EFER_LME), 13);
+	GUEST_EXPECT_EQ(wrmsr_try(0x2ff, 2), 13);
+	GUEST_EXPECT_EQ(rdmsr_try(0x12345678, &value), 13);
+	GUEST_EXPECT_EQ(wrmsr_try(0x12345678, 0), 13);
+	GUEST_EXPECT_EQ(guest_fault.error, 0);
+	GUEST_EXPECT_EQ(rdmsr(0xc0000082), 0xffffffff81234567);
+	guest_done();
+}
+
+TEST(guest_and_userspace)
+{
+	struct vcpu *vcpu = guest_new(guest);
+
+	for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
+		ASSERT_EQ(vcpu_set_msr(vcpu, plain[i].index, plain[i].value), 1);
+	run_sync(vcpu);
+	EXPECT_EQ(vcpu_get_msr(vcpu, 0xc0000082), 0xffffffff81234567);
+	EXPECT_EQ(vcpu_get_msr(vcpu, 0xc0000102), 0x123456);
+	EXPECT_EQ(vcpu_get_msr(vcpu, 0x175), 0xabcdef);
+	run_done(vcpu);
+}
+
+TEST(unconditional_ones)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0);
+	u32 n = 0;
+
+	vcpu_cpuid(vcpu);
+	for (size_t i = 0; i < ARRAY_SIZE(unconditional); i++)
+		for (u32 m = unconditional[i].first; m <= unconditional[i].last; m++)
+			msrs.entries[n++] = (struct kvm_msr_entry){
+				.index = m, .data = m == 0x277 ? 0x0007040600070406 : 0 };
+	msrs.head.nmsrs = n;
+	EXPECT_RET(ioctl(vcpu->fd, KVM_SET_MSRS, &msrs), n);
+	EXPECT_RET(ioctl(vcpu->fd, KVM_GET_MSRS, &msrs), n);
+}
+
+TEST(counts)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0);
+
+	vcpu_cpuid(vcpu);
+	msrs.entries[0] = (struct kvm_msr_entry){ .index = 0x174, .data = 1 };
+	msrs.entries[1] = (struct kvm_msr_entry){ .index = 0x175, .data = 2 };
+	msrs.entries[2] = (struct kvm_msr_entry){ .index = 0x12345678, .data = 3 };
+	msrs.entries[3] = (struct kvm_msr_entry){ .index = 0x176, .data = 4 };
+	msrs.head.nmsrs = 4;
+	/* It stops at the first that fails, and says how many went well. */
+	EXPECT_RET(ioctl(vcpu->fd, KVM_SET_MSRS, &msrs), 2);
+	EXPECT_EQ(vcpu_get_msr(vcpu, 0x175), 2);
+	EXPECT_EQ(vcpu_get_msr(vcpu, 0x176), 0);
+	msrs.entries[0].data = 99;
+	EXPECT_RET(ioctl(vcpu->fd, KVM_GET_MSRS, &msrs), 2);
+	EXPECT_EQ(msrs.entries[0].data, 1);
+	msrs.head.nmsrs = 0;
+	EXPECT_RET(ioctl(vcpu->fd, KVM_SET_MSRS, &msrs), 0);
+	msrs.head.nmsrs = 256;
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_SET_MSRS, &msrs), E2BIG);
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_GET_MSRS, &msrs), E2BIG);
+	msrs.head.nmsrs = 255;
+	EXPECT_RET(ioctl(vcpu->fd, KVM_GET_MSRS, &msrs), 2);
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * state_sregs.c - KVM_GET_SREGS and KVM_SET_SREGS: what is set comes back, bad sets are refused
+ * and change nothing, an interrupt in the bitmap is injected.
+ */
+#include "guest.h"
+#include "vm.h"
+
+static struct kvm_segment segment(u64 base, u32 limit, u16 selector, u8 type, u8 s)
+{
+	return (struct kvm_segment) {
+		.base = base, .limit = limit, .selector = selector, .type = type, .s = s,
+		.present = 1, .g = limit > 0xfffff,
+	};
+}
+
+static void nothing(void)
+{
+	guest_done();
+}
+
+static void fill(struct kvm_sregs *s)
+{
+	s->ds = segment(0x1000, 0xfffff, 0x13, 3, 1);
+	s->es = segment(0x2000, 0x1fffffff, 0x1b, 1, 1);
+	s->fs = segment(0x7f1234567890, 0xffffffff, 0x23, 3, 1);
+	s->gs = segment(0xffff812345678900, 0x42, 0x33, 3, 1);
+	s->fs.dpl = 3;
+	s->fs.db = 1;
+	s->gs.avl = 1;
+	s->ldt = segment(0xffff900000001000, 0x77, 0x88, 2, 0);
+	s->gdt.base = 0xffff888000001230;
+	s->gdt.limit = 0x7f;
+	s->idt.base = 0xffff888000004560;
+	s->idt.limit = 0xfff;
+	s->cr2 = 0xffffea0000001234;
+	s->cr8 = 5;
+}
+
+/* Before and after an entry: then the values went through the hardware. */
+TEST(round_trip)
+{
+	struct vcpu *vcpu = guest_new(nothing);
+	struct kvm_sregs in, out;
+
+	vcpu_get_sregs(vcpu, &in);
+	fill(&in);
+	vcpu_set_sregs(vcpu, &in);
+	vcpu_get_sregs(vcpu, &out);
+	EXPECT_EQ(memcmp(&in, &out, sizeof(in)), 0);
+
+	/* Without an in-kernel APIC, CR8 is taken from the run page at each entry. */
+	vcpu->run->cr8 = 5;
+	run_done(vcpu);
+	vcpu_get_sregs(vcpu, &out);
+	EXPECT_EQ(memcmp(&in.cs, &out.cs, sizeof(in.cs)), 0);
+	EXPECT_EQ(memcmp(&in.ds, &out.ds, sizeof(in.ds)), 0);
+	EXPECT_EQ(memcmp(&in.es, &out.es, sizeof(in.es)), 0);
+	EXPECT_EQ(memcmp(&in.fs, &out.fs, sizeof(in.fs)), 0);
+	EXPECT_EQ(memcmp(&in.gs, &out.gs, sizeof(in.gs)), 0);
+	EXPECT_EQ(memcmp(&in.ldt, &out.ldt, sizeof(in.ldt)), 0);
+	EXPECT_EQ(memcmp(&in.tr, &out.tr, sizeof(in.tr)), 0);
+	EXPECT_EQ(memcmp(&in.gdt, &out.gdt, sizeof(in.gdt)), 0);
+	EXPECT_EQ(memcmp(&in.idt, &out.idt, sizeof(in.idt)), 0);
+	EXPECT_EQ(out.cr0, in.cr0);
+	EXPECT_EQ(out.cr2, in.cr2);
+	EXPECT_EQ(out.cr3, in.cr3);
+	EXPECT_EQ(out.cr4, in.cr4);
+	EXPECT_EQ(out.cr8, 5);
+	EXPECT_EQ(vcpu->run->cr8, 5);
+	EXPECT_EQ(out.efer, in.efer);
+}
+
+static void expect_refused(struct vcpu *vcpu, const struct kvm_sregs *bad, const char *what)
+{
+	struct kvm_sregs before, after;
+
+	test_context("%s", what);
+	vcpu_get_sregs(vcpu, &before);
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_SET_SREGS, bad), EINVAL);
+	vcpu_get_sregs(vcpu, &after);
+	EXPECT_EQ(memcmp(&before, &after, sizeof(before)), 0);
+	test_context("");
+}
+
+TEST(refused)
+{
+	struct vcpu *vcpu = guest_new(nothing);
+	struct kvm_sregs good, bad;
+
+	vcpu_get_sregs(vcpu, &good);
+#define REFUSE(change) do {							\
+	bad = good;								\
+	bad.cr2 = 0x1234;							\
+	change;									\
+	expect_refused(vcpu, &bad, #change);					\
+} while (0)
+	REFUSE(bad.cr4 &= ~CR4_PAE);
+	REFUSE(bad.efer &= ~EFER_LMA);
+	REFUSE(bad.efer &= ~EFER_LME);
+	REFUSE(bad.cr0 &= ~CR0_PG);
+	REFUSE(bad.cr3 |= BIT(63));
+	REFUSE(bad.cr4 |= BIT(31));
+	REFUSE(bad.cr4 |= BIT(15));
+	REFUSE(bad.apic_base |= 1);
+	REFUSE(bad.apic_base |= BIT(10) | BIT(9));
+	REFUSE(bad.apic_base = (bad.apic_base & ~BIT(11)) | BIT(10));
+	vcpu_set_sregs(vcpu, &good);
+	run_done(vcpu);
+}
+
+/* All CR4 bits that the CPUID given to the guest allows, and none that it does not. */
+TEST(cr4_follows_cpuid)
+{
+	static const struct {
+		u8 bit, reg;	/* of leaf 1: 'c' or 'd', of leaf 7: 'B', 'C' */
+		u8 feature;
+	} rows[] = {
+		{ 4, 'd', 3 }, { 2, 'd', 4 }, { 7, 'd', 13 }, { 9, 'd', 24 }, { 18, 'c', 26 },
+		{ 17, 'c', 17 }, { 16, 'B', 0 }, { 20, 'B', 7 }, { 21, 'B', 20 }, { 22, 'C', 3 },
+		{ 11, 'C', 2 }, { 12, 'C', 16 }, { 13, 'c', 5 }, { 14, 'c', 6 },
+	};
+	struct vcpu *vcpu = guest_new(nothing);
+	struct kvm_cpuid2 *cpuid = supported_cpuid();
+	struct kvm_cpuid_entry2 *one = cpuid_entry(cpuid, 1, 0), *seven = cpuid_entry(cpuid, 7, 0);
+	struct kvm_sregs sregs, now;
+
+	ASSERT_TRUE(one && seven);
+	vcpu_get_sregs(vcpu, &sregs);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		u32 reg = rows[i].reg == 'c' ? one->ecx : rows[i].reg == 'd' ? one->edx :
+			  rows[i].reg == 'B' ? seven->ebx : seven->ecx;
+
+		now = sregs;
+		now.cr4 |= BIT(rows[i].bit);
+		if (reg >> rows[i].feature & 1) {
+			test_context("CR4 bit %d, offered", rows[i].bit);
+			EXPECT_RET(ioctl(vcpu->fd, KVM_SET_SREGS, &now), 0);
+			vcpu_get_sregs(vcpu, &now);
+			EXPECT_EQ(now.cr4, sregs.cr4 | BIT(rows[i].bit));
+			vcpu_set_sregs(vcpu, &sregs);
+		} else {
+			expect_refused(vcpu, &now, "CR4 bit that is not offered");
+		}
+	}
+}
+
+static volatile u64 got;
+
+static void on_irq(struct isr_frame *frame)
+{
+	got = frame->vector;
+}
+
+static void wait_guest(void)
+{
+	isr_table[0x61] = on_irq;
+	guest_sync(0);
+	sti_nop();
+	guest_sync(got);
+	guest_done();
+}
+
+TEST(interrupt_bitmap)
+{
+	struct vcpu *vcpu = guest_new(wait_guest);
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+
+	run_sync(vcpu);
+	vcpu_finish_io(vcpu);
+	/* It is injected at the next entry, wherever that is: interrupts must be on by then. */
+	vcpu_get_regs(vcpu, &regs);
+	regs.rflags |= RFLAGS_IF;
+	vcpu_set_regs(vcpu, &regs);
+	vcpu_get_sregs(vcpu, &sregs);
+	sregs.interrupt_bitmap[1] = BIT(0x61 - 64);
+	vcpu_set_sregs(vcpu, &sregs);
+	vcpu_get_sregs(vcpu, &sregs);
+	EXPECT_EQ(sregs.interrupt_bitmap[1], BIT(0x61 - 64));
+	EXPECT_EQ(run_sync(vcpu), 0x61);
+	vcpu_get_sregs(vcpu, &sregs);
+	EXPECT_EQ(sregs.interrupt_bitmap[1], 0);
+}

@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * state_xsave.c - KVM_GET/SET_XSAVE and XCRS: AVX state both ways, XSETBV in the guest, errnos,
+ * and CPUID leaf 0xd that follows XCR0.
+ */
+#include <stdlib.h>
+
+#include "guest.h"
+#include "vm.h"
+
+#define XFEATURE_YMM	4
+#define YMM_OFFSET	576		/* of the standard format */
+
+static void need_avx(void)
+{
+	struct kvm_cpuid_entry2 *e = cpuid_entry(supported_cpuid(), 0xd, 0);
+
+	NEED_CAP(KVM_CAP_XSAVE);
+	NEED_CAP(KVM_CAP_XCRS);
+	if (!e || !(e->eax & XFEATURE_YMM))
+		test_skip("no AVX state");
+}
+
+static u64 xgetbv(void)
+{
+	u32 lo, hi;
+
+	asm volatile("xgetbv" : "=a" (lo), "=d" (hi) : "c" (0));
+	return lo | (u64)hi << 32;
+}
+
+static u64 xsetbv_try(u32 index, u64 value)
+{
+	u64 a = (u32)value, c = index, d = value >> 32;
+
+	GUEST_TRY("xsetbv", a, c, d);
+	return guest_fault.vector;
+}
+
+/*
+ * A CPU model that does not intercept XSETBV (QEMU 7.2's) lets the guest turn on what its CPUID
+ * lacks, and the hypervisor, which has not seen it, puts the old XCR0 back after the next exit.
+ */
+static void unseen_guest(void)
+{
+	u64 cr4, vector, at_once;
+
+	asm volatile("mov %%cr4, %0" : "=r" (cr4));
+	asm volatile("mov %0, %%cr4" : : "r" (cr4 | CR4_OSXSAVE));
+	guest_sync(0);
+	vector = xsetbv_try(0, 7);
+	at_once = xgetbv();
+	guest_sync(vector == 256 && at_once == 7);
+	guest_sync(xgetbv());
+}
+
+static void need_xsetbv_intercept(void)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0);
+	struct kvm_cpuid2 *cpuid = supported_cpuid();
+
+	cpuid_entry(cpuid, 0xd, 0)->eax = 3;
+	xioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
+	vcpu_long(vcpu, unseen_guest, 0);
+	run_sync(vcpu);
+	if (run_sync(vcpu) == 1 && run_sync(vcpu) == 1)
+		test_skip("the CPU does not intercept XSETBV");
+}
+
+static void xsetbv_guest(void)
+{
+	u64 a = 0, c = 0, d = 0, cr4;
+
+	GUEST_TRY("xgetbv", a, c, d);		/* no CR4.OSXSAVE yet */
+	GUEST_EXPECT_EQ(guest_fault.vector, 6);
+	GUEST_EXPECT_EQ(guest_cpuid(1, 0).c >> 27 & 1, 0);
+	asm volatile("mov %%cr4, %0" : "=r" (cr4));
+	asm volatile("mov %0, %%cr4" : : "r" (cr4 | CR4_OSXSAVE));
+	GUEST_EXPECT_EQ(guest_cpuid(1, 0).c >> 27 & 1, 1);
+	GUEST_EXPECT_EQ(xgetbv(), 1);
+	GUEST_EXPECT_EQ(guest_cpuid(0xd, 0).b, 576);
+	GUEST_EXPECT_EQ(xsetbv_try(0, 7), 256);
+	GUEST_EXPECT_EQ(xgetbv(), 7);
+	GUEST_EXPECT_EQ(guest_cpuid(0xd, 0).b, 832);
+	GUEST_EXPECT_EQ(xsetbv_try(0, 0), 13);		/* x87 must be on */
+	GUEST_EXPECT_EQ(xsetbv_try(0, 5), 13);		/* YMM without SSE */
+	GUEST_EXPECT_EQ(xsetbv_try(0, BIT(62) | 7), 13);
+	GUEST_EXPECT_EQ(xsetbv_try(1, 7), 13);
+	GUEST_EXPECT_EQ(xgetbv(), 7);
+	guest_sync(1);
+	guest_done();
+}
+
+TEST(xsetbv_by_the_guest)
+{
+	struct kvm_xcrs xcrs = { 0 };
+	struct vcpu *vcpu;
+
+	need_avx();
+	need_xsetbv_intercept();
+	vcpu = guest_new(xsetbv_guest);
+	EXPECT_EQ(run_sync(vcpu), 1);
+	xioctl(vcpu->fd, KVM_GET_XCRS, &xcrs);
+	EXPECT_EQ(xcrs.nr_xcrs, 1);
+	EXPECT_EQ(xcrs.xcrs[0].xcr, 0);
+	EXPECT_EQ(xcrs.xcrs[0].value, 7);
+	run_done(vcpu);
+}
+
+static void avx_guest(void)
+{
+	u64 ymm[4];
+
+	GUEST_EXPECT_EQ(xgetbv(), 7);
+	GUEST_EXPECT_EQ(guest_cpuid(0xd, 0).b, 832);
+	guest_sync(1);
+	asm volatile("vmovdqu %%ymm2, %0" : "=m" (ymm));
+	GUEST_EXPECT_EQ(ymm[0], 0x1111);
+	GUEST_EXPECT_EQ(ymm[2], 0x2222);
+	GUEST_EXPECT_EQ(ymm[3], 0x3333);
+	ymm[0] = 0xaaaa;
+	ymm[3] = 0xbbbb;
+	asm volatile("vmovdqu %0, %%ymm5" : : "m" (ymm));
+	guest_sync(2);
+	guest_done();
+}
+
+TEST(avx_both_ways)
+{
+	struct vcpu *vcpu;
+	struct kvm_xsave *area = aligned_alloc(64, sizeof(*area));
+	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = 7 };
+	u8 *bytes = (u8 *)area;
+	struct kvm_sregs sregs;
+
+	need_avx();
+	vcpu = guest_new(avx_guest);
+	vcpu_get_sregs(vcpu, &sregs);
+	sregs.cr4 |= CR4_OSXSAVE;
+	vcpu_set_sregs(vcpu, &sregs);
+	xioctl(vcpu->fd, KVM_SET_XCRS, &xcrs);
+	EXPECT_EQ(run_sync(vcpu), 1);
+	xioctl(vcpu->fd, KVM_GET_XSAVE, area);
+	*(u64 *)(bytes + 512) |= 7;
+	*(u64 *)(bytes + 160 + 2 * 16) = 0x1111;
+	*(u64 *)(bytes + YMM_OFFSET + 2 * 16) = 0x2222;
+	*(u64 *)(bytes + YMM_OFFSET + 2 * 16 + 8) = 0x3333;
+	xioctl(vcpu->fd, KVM_SET_XSAVE, area);
+	EXPECT_EQ(run_sync(vcpu), 2);
+	xioctl(vcpu->fd, KVM_GET_XSAVE, area);
+	EXPECT_EQ(*(u64 *)(bytes + 512) & 6, 6);
+	EXPECT_EQ(*(u64 *)(bytes + 160 + 5 * 16), 0xaaaa);
+	EXPECT_EQ(*(u64 *)(bytes + YMM_OFFSET + 5 * 16), 0x2222);
+	EXPECT_EQ(*(u64 *)(bytes + YMM_OFFSET + 5 * 16 + 8), 0xbbbb);
+	/* The legacy part is what KVM_GET_FPU shows. */
+	{
+		struct kvm_fpu fpu;
+
+		xioctl(vcpu->fd, KVM_GET_FPU, &fpu);
+		EXPECT_EQ(memcmp(fpu.xmm, bytes + 160, sizeof(fpu.xmm)), 0);
+	}
+	run_done(vcpu);
+}
+
+TEST(xcr0_by_userspace)
+{
+	struct vcpu *vcpu;
+	struct kvm_xcrs xcrs = { .nr_xcrs = 1, .xcrs[0].value = 7 };
+
+	need_avx();
+	vcpu = vcpu_new(vm_new(), 0);
+	vcpu_cpuid(vcpu);
+	xioctl(vcpu->fd, KVM_SET_XCRS, &xcrs);
+	xcrs.xcrs[0].value = 0;
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_SET_XCRS, &xcrs), EINVAL);
+	xcrs.xcrs[0].value = 5;
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_SET_XCRS, &xcrs), EINVAL);
+	xcrs.xcrs[0].value = BIT(63) | 7;
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_SET_XCRS, &xcrs), EINVAL);
+	xcrs.xcrs[0].value = 3;
+	xcrs.flags = 1;
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_SET_XCRS, &xcrs), EINVAL);
+	xcrs.flags = 0;
+	xcrs.nr_xcrs = KVM_MAX_XCRS + 1;
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_SET_XCRS, &xcrs), EINVAL);
+	xioctl(vcpu->fd, KVM_GET_XCRS, &xcrs);
+	EXPECT_EQ(xcrs.xcrs[0].value, 7);
+	/* An XCR that nobody knows is passed over. */
+	xcrs.nr_xcrs = 1;
+	xcrs.xcrs[0].xcr = 9;
+	EXPECT_RET(ioctl(vcpu->fd, KVM_SET_XCRS, &xcrs), 0);
+}
+
+TEST(xsave_refused)
+{
+	struct vcpu *vcpu;
+	struct kvm_xsave *area = aligned_alloc(64, sizeof(*area));
+	u8 *bytes = (u8 *)area;
+
+	need_avx();
+	vcpu = vcpu_new(vm_new(), 0);
+	vcpu_cpuid(vcpu);
+	xioctl(vcpu->fd, KVM_GET_XSAVE, area);
+	*(u64 *)(bytes + 512) = 3;
+	*(u32 *)(bytes + 24) = 0xffffffff;		/* MXCSR */
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_SET_XSAVE, area), EINVAL);
+	*(u32 *)(bytes + 24) = 0x1f80;
+	*(u64 *)(bytes + 512) = BIT(62);		/* a feature nobody has */
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_SET_XSAVE, area), EINVAL);
+	*(u64 *)(bytes + 512) = 3;
+	EXPECT_RET(ioctl(vcpu->fd, KVM_SET_XSAVE, area), 0);
+	EXPECT_TRUE(dev_cap(KVM_CAP_XSAVE2) == 0 || dev_cap(KVM_CAP_XSAVE2) >= 4096);
+}
