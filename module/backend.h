@@ -20,7 +20,7 @@
  * @tsc_ratio_frac_bits: fraction bits of the scaling ratio
  * @tsc_max_ratio: the largest ratio
  * @spec_ctrl: IA32_SPEC_CTRL can be given to guests
- * @nmi_window_by_iret: open_window() of an NMI also needs single-step care
+ * @pdptr_cached: the CPU keeps the PDPTEs of PAE paging that it loaded with CR3
  *
  * The core tests these, never the vendor.
  */
@@ -29,6 +29,7 @@ struct mhv_caps {
 	u8 levels;
 	bool tsc_scaling;
 	bool spec_ctrl;
+	bool pdptr_cached;
 	u8 tsc_ratio_frac_bits;
 	u64 tsc_max_ratio;
 };
@@ -58,7 +59,7 @@ struct mhv_caps {
  *	0 or -ENOMEM.
  * @vcpu_destroy: P, not loaded.  Copes with a half-built vCPU.
  * @vcpu_reset: P.  Control fields to power-on; state groups are the core's.
- * @vcpu_load: N.  Bind to this CPU; @vcpu->cpu still names the last one, or -1.
+ * @vcpu_load: N.  Bind to this CPU; save the host state that entries switch.
  * @vcpu_put: N.  Restore the host state that is switched lazily.
  * @state_load: N.  Copy exactly these groups from the control block to
  *	vcpu->state.  Cannot fail.
@@ -71,19 +72,18 @@ struct mhv_caps {
  *	deliverable.  Replaces what was asked for before; 0 asks for nothing.
  * @sync_tpr: I.  Show @tpr (CR8, 0 to 15) to the guest, and exit when it
  *	writes one below @threshold (0: never).
- * @get_tpr: N.  CR8 as the guest left it; called after each exit by the core
- *	where a LAPIC is emulated.
  * @update_intercepts: P.  vcpu->guest_debug or CR0/CR4 bits that the guest
  *	may own changed; choose intercepts anew.
  * @run: I.  Enter the guest; come back with the host's state safe,
  *	speculation controls done, NMI and #MC given to the host, GPR and
- *	RIP_FLAGS marked available, vcpu->reinject filled.
+ *	RIP_FLAGS marked available, vcpu->reinject and vcpu->hw_tpr filled.
  * @handle_exit: P.  Dispatch on the exit reason through a table.  Returns
  *	MHV_RESUME, MHV_USER or -errno.
  * @exit_reason: N.  Reason and its name, of the last exit; for tracepoints.
- * @skip: P.  Step over the instruction that exited: RIP, shadow, single-step.
- *	Returns MHV_RESUME, or what handling an exit gives when the
- *	instruction cannot be fetched.
+ * @next_rip: P.  Where the instruction that exited ends, so that it can be
+ *	stepped over; its interrupt shadow ends with it.  False if it cannot
+ *	be fetched (any more): then nothing may change, and the guest executes
+ *	it again.
  * @dump: P.  Log control fields after a refused entry, rate-limited.
  */
 struct mhv_backend {
@@ -110,13 +110,12 @@ struct mhv_backend {
 	void (*inject)(struct mhv_vcpu *vcpu, const struct mhv_event *ev);
 	void (*open_window)(struct mhv_vcpu *vcpu, unsigned int which);
 	void (*sync_tpr)(struct mhv_vcpu *vcpu, u8 tpr, u8 threshold);
-	u8 (*get_tpr)(struct mhv_vcpu *vcpu);
 	void (*update_intercepts)(struct mhv_vcpu *vcpu);
 
 	void (*run)(struct mhv_vcpu *vcpu);
 	int (*handle_exit)(struct mhv_vcpu *vcpu);
 	u32 (*exit_reason)(struct mhv_vcpu *vcpu, const char **name, u64 *info1, u64 *info2);
-	int (*skip)(struct mhv_vcpu *vcpu);
+	bool (*next_rip)(struct mhv_vcpu *vcpu, u64 *next);
 	void (*dump)(struct mhv_vcpu *vcpu);
 };
 
@@ -179,26 +178,18 @@ int mhv_exit_shutdown(struct mhv_vcpu *vcpu);
 int mhv_exit_entry_failed(struct mhv_vcpu *vcpu, u64 reason);
 int mhv_exit_unknown(struct mhv_vcpu *vcpu, u64 reason);
 
-int mhv_skip(struct mhv_vcpu *vcpu, u64 next_rip);
-
-/* ---- decoding an intercepted instruction (emul/glue.c) ---- */
+/* ---- the length of an intercepted instruction (emul/glue.c) ---- */
 
 /**
- * struct mhv_insn - what the decoder says of the instruction at RIP
- * @len: its length
- * @cr_dr: MOV to or from a control or debug register: that register's number
- * @gpr: the same: the general register's number
- * @write: to the control or debug register
- * @linear: INVLPG: its operand
- * @lmsw: LMSW or SMSW or CLTS rather than a MOV: emulate it
+ * struct mhv_opcode - the bytes of an instruction without prefixes
+ * @bytes: little endian
+ * @len: how many; 0: not known beforehand
  */
-struct mhv_insn {
+struct mhv_opcode {
+	u32 bytes;
 	u8 len;
-	u8 cr_dr;
-	u8 gpr;
-	bool write;
 };
 
-int mhv_insn_fetch(struct mhv_vcpu *vcpu, struct mhv_insn *insn);
+int mhv_insn_length(struct mhv_vcpu *vcpu, struct mhv_opcode expect);
 
 #endif /* MHV_BACKEND_H */

@@ -48,6 +48,7 @@
 
 #define MHV_MAX_VCPUS		128
 #define MHV_MAX_VCPU_ID		255	/* ids 0..254: all that xAPIC can name */
+#define MHV_SYNC_FIELDS		(KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS)
 #define MHV_MAX_CPUID		80	/* entries; what the smallest client takes */
 
 /* What a handler of the core returns, beside -errno. */
@@ -373,6 +374,7 @@ struct mhv_vm {
 	struct mhv_vcpu *vcpu_by_id[MHV_MAX_VCPU_ID]; /* [l] */
 	u32 boot_cpu_id;		/* [l] */
 	u32 max_vcpu_id;		/* [l] KVM_CAP_MAX_VCPU_ID */
+	bool max_vcpu_id_set;		/* [l] by userspace */
 
 	struct mhv_memslots *slots;	/* [s] */
 	rwlock_t mmu_lock;
@@ -633,6 +635,7 @@ void mhv_hardware_put(void);
 void mhv_debugfs_init(void);
 void mhv_debugfs_exit(void);
 void mhv_debugfs_vm(struct mhv_vm *vm);
+void mhv_debugfs_vm_remove(struct mhv_vm *vm);
 void mhv_debugfs_vcpu(struct mhv_vcpu *vcpu);
 
 #endif /* MHV_MINIHV_H */

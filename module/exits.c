@@ -1,0 +1,834 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Exits as both vendors have them: decide, act, resume or leave to userspace.
+ * Entered from a backend's exit table, through the services of backend.h.
+ * vcpu->mutex held, interrupts and preemption on; vm->srcu is taken here.
+ * AMD APM volume 2, "Instruction Intercepts"; Intel SDM volume 3, "VM Exits".
+ */
+#include <linux/kvm_para.h>
+#include <linux/sched.h>
+#include <linux/sched/task.h>
+#include <asm/debugreg.h>
+
+#include "backend.h"
+#define CREATE_TRACE_POINTS
+#include "trace.h"
+
+/* ---- exceptions to the guest ---- */
+
+static bool is_contributory(u8 vector)
+{
+	return vector == X86_TRAP_DE || (vector >= X86_TRAP_TS && vector <= X86_TRAP_GP);
+}
+
+/*
+ * A second exception while the first is still to be delivered: a double
+ * fault, a triple fault, or the second alone.  AMD APM volume 2, "#DF".
+ */
+static void merge_exception(struct mhv_vcpu *vcpu, const struct mhv_event *first,
+			    const struct mhv_event *ev)
+{
+	if (first->vector == X86_TRAP_DF) {
+		vcpu->exception.type = MHV_EV_NONE;
+		vcpu->reinject.type = MHV_EV_NONE;
+		mhv_request(vcpu, MHV_REQ_TRIPLE_FAULT);
+		return;
+	}
+	if ((is_contributory(first->vector) && is_contributory(ev->vector)) ||
+	    (first->vector == X86_TRAP_PF &&
+	     (ev->vector == X86_TRAP_PF || is_contributory(ev->vector)))) {
+		vcpu->reinject.type = MHV_EV_NONE;
+		vcpu->exception = (struct mhv_event){
+			.type = MHV_EV_EXCEPTION,
+			.vector = X86_TRAP_DF,
+			.has_error = true,
+		};
+		return;
+	}
+	/* The first is raised again when its instruction is executed again. */
+	vcpu->reinject.type = MHV_EV_NONE;
+	vcpu->exception = *ev;
+}
+
+/**
+ * mhv_queue_event() - make an exception pending
+ * @vcpu: the vCPU
+ * @ev: an exception, hardware or software
+ */
+void mhv_queue_event(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
+{
+	mhv_request(vcpu, MHV_REQ_EVENT);
+	if (vcpu->exception.type)
+		merge_exception(vcpu, &vcpu->exception, ev);
+	else if (vcpu->reinject.type == MHV_EV_EXCEPTION)
+		merge_exception(vcpu, &vcpu->reinject, ev);
+	else
+		vcpu->exception = *ev;
+}
+
+/**
+ * mhv_queue_exception() - make an exception without error code pending
+ * @vcpu: the vCPU
+ * @vector: #UD and the like
+ */
+void mhv_queue_exception(struct mhv_vcpu *vcpu, u8 vector)
+{
+	mhv_queue_event(vcpu, &(struct mhv_event){
+			.type = MHV_EV_EXCEPTION, .vector = vector });
+}
+
+/**
+ * mhv_queue_exception_e() - make an exception with error code pending
+ * @vcpu: the vCPU
+ * @vector: #GP and the like
+ * @error: the code; left out in real mode, where none is pushed
+ */
+void mhv_queue_exception_e(struct mhv_vcpu *vcpu, u8 vector, u32 error)
+{
+	mhv_state_need(vcpu, MHV_G_CR);
+	mhv_queue_event(vcpu, &(struct mhv_event){
+			.type = MHV_EV_EXCEPTION, .vector = vector,
+			.has_error = vcpu->state.cr0 & X86_CR0_PE, .error = error });
+}
+
+/**
+ * mhv_queue_page_fault() - make a page fault pending
+ * @vcpu: the vCPU
+ * @addr: goes to CR2 on delivery
+ * @error: page fault error code
+ */
+void mhv_queue_page_fault(struct mhv_vcpu *vcpu, u64 addr, u32 error)
+{
+	mhv_queue_event(vcpu, &(struct mhv_event){
+			.type = MHV_EV_EXCEPTION, .vector = X86_TRAP_PF,
+			.has_error = true, .error = error,
+			.has_payload = true, .payload = addr });
+}
+
+static int general_protection(struct mhv_vcpu *vcpu)
+{
+	mhv_queue_exception_e(vcpu, X86_TRAP_GP, 0);
+	return MHV_RESUME;
+}
+
+/* ---- leaving to userspace ---- */
+
+/**
+ * mhv_internal_error() - leave with KVM_EXIT_INTERNAL_ERROR
+ * @vcpu: the vCPU
+ * @suberror: KVM_INTERNAL_ERROR_*
+ * @ndata: words of @data, at most 16
+ * @data: what userspace may want to print
+ *
+ * Return: MHV_USER.
+ */
+int mhv_internal_error(struct mhv_vcpu *vcpu, u32 suberror, unsigned int ndata,
+		       const u64 *data)
+{
+	struct kvm_run *run = vcpu->run;
+
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	run->internal.suberror = suberror;
+	run->internal.ndata = ndata;
+	if (ndata)
+		memcpy(run->internal.data, data, ndata * sizeof(*data));
+	return MHV_USER;
+}
+
+/**
+ * mhv_emulation_failure() - an instruction that cannot be emulated
+ * @vcpu: the vCPU
+ * @bytes: the instruction, as far as it was fetched
+ * @n: how many bytes
+ *
+ * The guest gets #UD.  If its kernel did it, userspace is told as well; a
+ * guest's user program must not be able to stop its VM.
+ *
+ * Return: MHV_USER or MHV_RESUME.
+ */
+int mhv_emulation_failure(struct mhv_vcpu *vcpu, const u8 *bytes, unsigned int n)
+{
+	struct kvm_run *run = vcpu->run;
+	const char *name;
+	u64 info1, info2;
+
+	mhv_queue_exception(vcpu, X86_TRAP_UD);
+	if (mhv_cpl(vcpu))
+		return MHV_RESUME;
+	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
+	run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
+	run->emulation_failure.ndata = 5;
+	run->emulation_failure.flags = 0;
+	if (n) {
+		run->emulation_failure.flags |=
+			KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES;
+		run->emulation_failure.insn_size = n;
+		memset(run->emulation_failure.insn_bytes, 0x90,
+		       sizeof(run->emulation_failure.insn_bytes));
+		memcpy(run->emulation_failure.insn_bytes, bytes, n);
+	}
+	/* After the documented part: the exit, for whoever debugs it. */
+	run->internal.data[3] = mhv_backend->exit_reason(vcpu, &name, &info1, &info2);
+	run->internal.data[4] = info1;
+	return MHV_USER;
+}
+
+static int debug_exit(struct mhv_vcpu *vcpu, u8 vector, u64 dr6)
+{
+	struct kvm_debug_exit_arch *arch = &vcpu->run->debug.arch;
+
+	mhv_state_need(vcpu, MHV_G_SEG | MHV_G_DR);
+	vcpu->run->exit_reason = KVM_EXIT_DEBUG;
+	arch->exception = vector;
+	arch->pc = vcpu->state.seg[MHV_CS].base + vcpu->state.rip;
+	arch->dr6 = dr6;
+	arch->dr7 = vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP ?
+		    vcpu->debug_dr7 : vcpu->state.dr7;
+	return MHV_USER;
+}
+
+/**
+ * mhv_skip() - step over the instruction that exited
+ * @vcpu: the vCPU
+ * @next: where it ends
+ *
+ * With RFLAGS.TF set the step is a single step: the CPU did not execute the
+ * instruction, so its trap is raised here.
+ *
+ * Return: MHV_RESUME, or MHV_USER if a debugger is stepping.
+ */
+int mhv_skip(struct mhv_vcpu *vcpu, u64 next)
+{
+	struct mhv_state *state = &vcpu->state;
+
+	mhv_state_change(vcpu, MHV_G_RIP_FLAGS);
+	if (!(state->efer & EFER_LMA))
+		next = (u32)next;
+	state->rip = next;
+	state->rflags &= ~(u64)X86_EFLAGS_RF;
+	if (likely(!(state->rflags & X86_EFLAGS_TF)))
+		return MHV_RESUME;
+	if (vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP)
+		return debug_exit(vcpu, X86_TRAP_DB, DR_STEP | DR6_RESERVED);
+	mhv_queue_event(vcpu, &(struct mhv_event){
+			.type = MHV_EV_EXCEPTION, .vector = X86_TRAP_DB,
+			.has_payload = true, .payload = DR_STEP });
+	return MHV_RESUME;
+}
+
+/* ---- CPUID, MSRs, HLT ---- */
+
+/**
+ * mhv_exit_cpuid() - CPUID
+ * @vcpu: the vCPU
+ */
+int mhv_exit_cpuid(struct mhv_vcpu *vcpu)
+{
+	u64 *gpr = vcpu->state.gpr;
+	u32 eax, ebx, ecx, edx;
+	u64 next;
+
+	if (!mhv_backend->next_rip(vcpu, &next))
+		return MHV_RESUME;
+	mhv_state_change(vcpu, MHV_G_GPR);
+	eax = gpr[MHV_RAX];
+	ecx = gpr[MHV_RCX];
+	mhv_cpuid(vcpu, &eax, &ebx, &ecx, &edx);
+	trace_mhv_cpuid(gpr[MHV_RAX], gpr[MHV_RCX], eax, ebx, ecx, edx);
+	gpr[MHV_RAX] = eax;
+	gpr[MHV_RBX] = ebx;
+	gpr[MHV_RCX] = ecx;
+	gpr[MHV_RDX] = edx;
+	return mhv_skip(vcpu, next);
+}
+
+/**
+ * mhv_exit_rdmsr() - RDMSR of an MSR that is not passed through
+ * @vcpu: the vCPU
+ */
+int mhv_exit_rdmsr(struct mhv_vcpu *vcpu)
+{
+	u64 *gpr = vcpu->state.gpr;
+	u64 next, val = 0;
+	int r;
+
+	if (!mhv_backend->next_rip(vcpu, &next))
+		return MHV_RESUME;
+	mhv_state_change(vcpu, MHV_G_GPR);
+	r = mhv_msr_get(vcpu, gpr[MHV_RCX], &val, false);
+	trace_mhv_msr(0, gpr[MHV_RCX], val, r);
+	if (r)
+		return general_protection(vcpu);
+	gpr[MHV_RAX] = (u32)val;
+	gpr[MHV_RDX] = val >> 32;
+	return mhv_skip(vcpu, next);
+}
+
+/**
+ * mhv_exit_wrmsr() - WRMSR
+ * @vcpu: the vCPU
+ */
+int mhv_exit_wrmsr(struct mhv_vcpu *vcpu)
+{
+	const u64 *gpr = vcpu->state.gpr;
+	u64 next, val;
+	int r;
+
+	if (!mhv_backend->next_rip(vcpu, &next))
+		return MHV_RESUME;
+	mhv_state_need(vcpu, MHV_G_GPR);
+	val = (u32)gpr[MHV_RAX] | gpr[MHV_RDX] << 32;
+	r = mhv_msr_set(vcpu, gpr[MHV_RCX], val, false);
+	trace_mhv_msr(1, gpr[MHV_RCX], val, r);
+	if (r)
+		return general_protection(vcpu);
+	return mhv_skip(vcpu, next);
+}
+
+/**
+ * mhv_hlt() - halt, RIP being past the HLT
+ * @vcpu: the vCPU
+ *
+ * Return: MHV_RESUME if interrupts are the kernel's, so that it waits; else
+ * MHV_USER.
+ */
+int mhv_hlt(struct mhv_vcpu *vcpu)
+{
+	vcpu->stat.halt_exits++;
+	if (vcpu->lapic) {
+		vcpu->mp_state = KVM_MP_STATE_HALTED;
+		return MHV_RESUME;
+	}
+	vcpu->run->exit_reason = KVM_EXIT_HLT;
+	return MHV_USER;
+}
+
+/**
+ * mhv_exit_hlt() - HLT
+ * @vcpu: the vCPU
+ */
+int mhv_exit_hlt(struct mhv_vcpu *vcpu)
+{
+	u64 next;
+	int r;
+
+	if (!mhv_backend->next_rip(vcpu, &next))
+		return MHV_RESUME;
+	r = mhv_skip(vcpu, next);
+	return r == MHV_RESUME ? mhv_hlt(vcpu) : r;
+}
+
+/**
+ * mhv_exit_nop() - an instruction that does nothing in a guest
+ * @vcpu: the vCPU
+ *
+ * Caches are coherent, so WBINVD and INVD have nothing to do (INVD must not
+ * throw away the host's dirty lines); guests are not told of MONITOR and
+ * MWAIT, which wake at any time by definition.
+ */
+int mhv_exit_nop(struct mhv_vcpu *vcpu)
+{
+	u64 next;
+
+	if (!mhv_backend->next_rip(vcpu, &next))
+		return MHV_RESUME;
+	return mhv_skip(vcpu, next);
+}
+
+/**
+ * mhv_exit_undefined() - an instruction that the guest's CPU does not have
+ * @vcpu: the vCPU
+ */
+int mhv_exit_undefined(struct mhv_vcpu *vcpu)
+{
+	mhv_queue_exception(vcpu, X86_TRAP_UD);
+	return MHV_RESUME;
+}
+
+/*
+ * The thread in KVM_RUN on a vCPU, with a reference.  It cannot exit before it
+ * has cleared vcpu->task, and what it is stays for an RCU grace period more.
+ */
+static struct task_struct *vcpu_task(struct mhv_vcpu *vcpu)
+{
+	struct task_struct *task;
+
+	rcu_read_lock();
+	task = READ_ONCE(vcpu->task);
+	if (task)
+		get_task_struct(task);
+	rcu_read_unlock();
+	return task;
+}
+
+/**
+ * mhv_exit_pause() - the guest spins
+ * @vcpu: the vCPU
+ *
+ * Whoever it waits for may be a vCPU that the scheduler took off its CPU:
+ * give this CPU's time to one such.
+ */
+int mhv_exit_pause(struct mhv_vcpu *vcpu)
+{
+	struct task_struct *task = NULL;
+	struct mhv_vcpu *other;
+	unsigned long i;
+	u64 next;
+
+	if (!mhv_backend->next_rip(vcpu, &next))
+		return MHV_RESUME;
+	mhv_for_each_vcpu(i, other, vcpu->vm) {
+		if (other == vcpu || !READ_ONCE(other->preempted))
+			continue;
+		task = vcpu_task(other);
+		if (task)
+			break;
+	}
+	if (task) {
+		yield_to(task, true);
+		put_task_struct(task);
+	}
+	return mhv_skip(vcpu, next);
+}
+
+/* ---- control and debug registers, XCR0 ---- */
+
+/**
+ * mhv_exit_emulate() - have the emulator execute the instruction that exited
+ * @vcpu: the vCPU
+ *
+ * For what the CPU does not decode.  A task priority that falls is news to a
+ * userspace irqchip, whichever instruction did it.
+ */
+int mhv_exit_emulate(struct mhv_vcpu *vcpu)
+{
+	u64 cr8 = vcpu->cr8;
+	int r = mhv_emulate(vcpu, NULL, 0);
+
+	if (r == MHV_RESUME && !vcpu->lapic && vcpu->cr8 < cr8) {
+		vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
+		return MHV_USER;
+	}
+	return r;
+}
+
+/**
+ * mhv_exit_cr_write() - MOV to a control register
+ * @vcpu: the vCPU
+ * @cr: 0, 3, 4 or 8
+ * @val: the new value
+ */
+int mhv_exit_cr_write(struct mhv_vcpu *vcpu, unsigned int cr, u64 val)
+{
+	u64 next, cr8 = vcpu->cr8;
+	int r;
+
+	if (!mhv_backend->next_rip(vcpu, &next))
+		return MHV_RESUME;
+	if (!mhv_is_64bit_mode(vcpu))
+		val = (u32)val;
+	switch (cr) {
+	case 0:
+		r = mhv_set_cr0(vcpu, val);
+		break;
+	case 3:
+		r = mhv_set_cr3(vcpu, val);
+		break;
+	case 4:
+		r = mhv_set_cr4(vcpu, val);
+		break;
+	case 8:
+		r = mhv_set_cr8(vcpu, val);
+		break;
+	default:
+		return mhv_exit_undefined(vcpu);
+	}
+	if (r)
+		return general_protection(vcpu);
+	r = mhv_skip(vcpu, next);
+	if (r == MHV_RESUME && !vcpu->lapic && vcpu->cr8 < cr8) {
+		vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
+		return MHV_USER;
+	}
+	return r;
+}
+
+/**
+ * mhv_exit_cr_read() - MOV from a control register
+ * @vcpu: the vCPU
+ * @cr: 0, 2, 3, 4 or 8
+ * @gpr: destination
+ */
+int mhv_exit_cr_read(struct mhv_vcpu *vcpu, unsigned int cr, unsigned int gpr)
+{
+	struct mhv_state *state = &vcpu->state;
+	u64 next, val;
+
+	if (!mhv_backend->next_rip(vcpu, &next))
+		return MHV_RESUME;
+	mhv_state_need(vcpu, MHV_G_CR);
+	switch (cr) {
+	case 0:
+		val = state->cr0;
+		break;
+	case 2:
+		val = state->cr2;
+		break;
+	case 3:
+		val = state->cr3;
+		break;
+	case 4:
+		val = state->cr4;
+		break;
+	case 8:
+		val = mhv_get_cr8(vcpu);
+		break;
+	default:
+		return mhv_exit_undefined(vcpu);
+	}
+	mhv_set_gpr(vcpu, gpr, val);
+	return mhv_skip(vcpu, next);
+}
+
+/**
+ * mhv_dr_access() - may the guest access this debug register?
+ * @vcpu: the vCPU
+ * @dr: its number; 4 and 5 become 6 and 7 where they are other names of them
+ *
+ * Return: true; or false with #UD or #DB pending.
+ */
+bool mhv_dr_access(struct mhv_vcpu *vcpu, unsigned int *dr)
+{
+	mhv_state_need(vcpu, MHV_G_CR | MHV_G_DR);
+	if (*dr == 4 || *dr == 5) {
+		if (vcpu->state.cr4 & X86_CR4_DE) {
+			mhv_queue_exception(vcpu, X86_TRAP_UD);
+			return false;
+		}
+		*dr += 2;
+	}
+	if (vcpu->state.dr7 & DR_GENERAL_DETECT) {
+		mhv_queue_event(vcpu, &(struct mhv_event){
+				.type = MHV_EV_EXCEPTION, .vector = X86_TRAP_DB,
+				.has_payload = true, .payload = DR6_BD });
+		return false;
+	}
+	return true;
+}
+
+/**
+ * mhv_exit_dr() - MOV to or from a debug register
+ * @vcpu: the vCPU
+ * @dr: which
+ * @gpr: the general register
+ * @write: to the debug register
+ */
+int mhv_exit_dr(struct mhv_vcpu *vcpu, unsigned int dr, unsigned int gpr, bool write)
+{
+	u64 next, val;
+
+	if (!mhv_backend->next_rip(vcpu, &next))
+		return MHV_RESUME;
+	if (vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP &&
+	    vcpu->state.dr7 & DR_GENERAL_DETECT)
+		return debug_exit(vcpu, X86_TRAP_DB, DR6_BD | DR6_RESERVED);
+	if (!mhv_dr_access(vcpu, &dr))
+		return MHV_RESUME;
+	if (write) {
+		val = mhv_gpr(vcpu, gpr);
+		if (!mhv_is_64bit_mode(vcpu))
+			val = (u32)val;
+		if (mhv_set_dr(vcpu, dr, val))
+			return general_protection(vcpu);
+	} else {
+		mhv_set_gpr(vcpu, gpr, mhv_get_dr(vcpu, dr));
+	}
+	return mhv_skip(vcpu, next);
+}
+
+/**
+ * mhv_exit_xsetbv() - XSETBV
+ * @vcpu: the vCPU
+ */
+int mhv_exit_xsetbv(struct mhv_vcpu *vcpu)
+{
+	const u64 *gpr = vcpu->state.gpr;
+	u64 next, val;
+
+	if (!mhv_backend->next_rip(vcpu, &next))
+		return MHV_RESUME;
+	mhv_state_need(vcpu, MHV_G_GPR);
+	val = (u32)gpr[MHV_RAX] | gpr[MHV_RDX] << 32;
+	if (mhv_cpl(vcpu) || (u32)gpr[MHV_RCX] || mhv_set_xcr0(vcpu, val))
+		return general_protection(vcpu);
+	return mhv_skip(vcpu, next);
+}
+
+/* ---- hypercalls ---- */
+
+/**
+ * mhv_hypercall() - serve a hypercall
+ * @vcpu: the vCPU; number in RAX, result to RAX
+ *
+ * KVM's numbers and results, for what its PV leaf of CPUID offers here.
+ */
+void mhv_hypercall(struct mhv_vcpu *vcpu)
+{
+	bool long_mode = mhv_is_64bit_mode(vcpu);
+	u64 nr = mhv_gpr(vcpu, MHV_RAX);
+	u64 ret;
+
+	vcpu->stat.hypercalls++;
+	if (!long_mode)
+		nr = (u32)nr;
+	if (mhv_cpl(vcpu))
+		ret = -KVM_EPERM;
+	else if (nr == KVM_HC_VAPIC_POLL_IRQ)
+		ret = 0;	/* the exit itself was the poll */
+	else
+		ret = -KVM_ENOSYS;
+	mhv_set_gpr(vcpu, MHV_RAX, long_mode ? ret : (u32)ret);
+}
+
+/**
+ * mhv_exit_hypercall() - VMMCALL or VMCALL, whichever the CPU has
+ * @vcpu: the vCPU
+ */
+int mhv_exit_hypercall(struct mhv_vcpu *vcpu)
+{
+	u64 next;
+
+	if (!mhv_backend->next_rip(vcpu, &next))
+		return MHV_RESUME;
+	mhv_hypercall(vcpu);
+	return mhv_skip(vcpu, next);
+}
+
+/* ---- port I/O ---- */
+
+/*
+ * Userspace has served the access.  RIP still is at the instruction; if
+ * userspace moved it, the instruction is not completed.
+ */
+static int complete_pio(struct mhv_vcpu *vcpu)
+{
+	struct mhv_pio *pio = &vcpu->pio;
+	u32 val = 0;
+	u64 rax;
+
+	if (mhv_rip(vcpu) != pio->rip)
+		return MHV_RESUME;
+	if (pio->in) {
+		memcpy(&val, vcpu->pio_data, pio->size);
+		rax = mhv_gpr(vcpu, MHV_RAX);
+		/* As any write of a register: 32 bits clear the upper half. */
+		if (pio->size < 4)
+			rax = (rax & ~(BIT_ULL(pio->size * 8) - 1)) | val;
+		else
+			rax = val;
+		mhv_set_gpr(vcpu, MHV_RAX, rax);
+	}
+	return mhv_skip(vcpu, pio->next_rip);
+}
+
+/**
+ * mhv_user_pio() - leave with KVM_EXIT_IO
+ * @vcpu: the vCPU; data of an OUT is in vcpu->pio_data already
+ * @port: the port
+ * @size: 1, 2 or 4
+ * @count: elements; they fit the page
+ * @in: direction
+ *
+ * Return: MHV_USER.
+ */
+int mhv_user_pio(struct mhv_vcpu *vcpu, u16 port, unsigned int size,
+		 unsigned int count, bool in)
+{
+	struct kvm_run *run = vcpu->run;
+
+	if (in)
+		memset(vcpu->pio_data, 0, size * count);
+	run->exit_reason = KVM_EXIT_IO;
+	run->io.direction = in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT;
+	run->io.size = size;
+	run->io.port = port;
+	run->io.count = count;
+	run->io.data_offset = PAGE_SIZE;
+	return MHV_USER;
+}
+
+/**
+ * mhv_exit_pio() - IN or OUT
+ * @vcpu: the vCPU
+ * @exit: the operands
+ *
+ * A device in the kernel serves it, or userspace.  Windows' and Linux's delay
+ * port 0x7e advances RIP before the exit, a quirk that QEMU's VAPIC ROM needs.
+ */
+int mhv_exit_pio(struct mhv_vcpu *vcpu, const struct mhv_pio_exit *exit)
+{
+	struct mhv_pio *pio = &vcpu->pio;
+	u32 val = mhv_gpr(vcpu, MHV_RAX);
+	int idx, r;
+
+	vcpu->stat.io_exits++;
+	if (exit->string)
+		return mhv_emulate(vcpu, NULL, 0);
+
+	memcpy(vcpu->pio_data, &val, exit->size);
+	pio->rip = vcpu->state.rip;
+	pio->next_rip = exit->next_rip;
+	pio->size = exit->size;
+	pio->port = exit->port;
+	pio->in = exit->in;
+	trace_mhv_pio(!exit->in, exit->port, exit->size, 1, val);
+
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	if (exit->in)
+		r = mhv_iobus_read(vcpu, MHV_BUS_PIO, exit->port, exit->size,
+				   vcpu->pio_data);
+	else
+		r = mhv_iobus_write(vcpu, MHV_BUS_PIO, exit->port, exit->size,
+				    vcpu->pio_data);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	if (!r)
+		return complete_pio(vcpu);
+
+	if (exit->port == 0x7e && !exit->in &&
+	    !(vcpu->vm->disabled_quirks & KVM_X86_QUIRK_OUT_7E_INC_RIP)) {
+		r = mhv_skip(vcpu, exit->next_rip);
+		if (r != MHV_RESUME)
+			return r;
+	} else {
+		vcpu->complete = complete_pio;
+	}
+	return mhv_user_pio(vcpu, exit->port, exit->size, 1, exit->in);
+}
+
+/* ---- memory ---- */
+
+/**
+ * mhv_exit_npf() - a nested page fault
+ * @vcpu: the vCPU
+ * @npf: where and what
+ *
+ * Memory that a memslot has is mapped, and the guest tries again; anything
+ * else is a device's, and the instruction is emulated.
+ *
+ * Return: MHV_RESUME, MHV_USER, or -EFAULT for a hole in the VMM's memory.
+ */
+int mhv_exit_npf(struct mhv_vcpu *vcpu, const struct mhv_npf_exit *npf)
+{
+	int idx, r;
+
+	vcpu->stat.faults++;
+	trace_mhv_page_fault(vcpu->id, vcpu->state.rip, npf->gpa, npf->access);
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	r = mhv_mmu_fault(vcpu, npf->gpa, npf->access);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	if (r == MHV_FAULT_MMIO) {
+		vcpu->stat.mmio_exits++;
+		return mhv_emulate_mmio(vcpu, npf->gpa, npf->access, npf->insn,
+					npf->ninsn);
+	}
+	if (r == -EINTR || r == -EAGAIN)
+		return MHV_RESUME;	/* the loop sees the signal */
+	return r < 0 ? r : MHV_RESUME;
+}
+
+/* ---- events of the CPU itself ---- */
+
+/* VMCALL on a CPU whose hypercall is VMMCALL, and the reverse, are #UD. */
+static bool is_foreign_hypercall(struct mhv_vcpu *vcpu)
+{
+	struct mhv_walk walk;
+	u8 bytes[3];
+	u64 linear;
+	int idx, n;
+
+	mhv_state_need(vcpu, MHV_G_SEG);
+	linear = vcpu->state.rip;
+	if (!mhv_is_64bit_mode(vcpu))
+		linear = (u32)(linear + vcpu->state.seg[MHV_CS].base);
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	n = mhv_fetch(vcpu, linear, bytes, sizeof(bytes), &walk);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return n == 3 && bytes[0] == 0x0f && bytes[1] == 0x01 &&
+	       (bytes[2] == 0xc1 || bytes[2] == 0xd9);
+}
+
+/**
+ * mhv_exit_exception() - an intercepted exception
+ * @vcpu: the vCPU
+ * @ev: the exception, as it would have been delivered
+ *
+ * A debugger outside gets those it asked for; the rest is the guest's.
+ */
+int mhv_exit_exception(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
+{
+	if (ev->vector == X86_TRAP_DB &&
+	    vcpu->guest_debug & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP))
+		return debug_exit(vcpu, ev->vector, ev->payload ^ DR6_RESERVED);
+	if (ev->vector == X86_TRAP_BP && vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
+		return debug_exit(vcpu, ev->vector, 0);
+	if (ev->vector == X86_TRAP_UD && is_foreign_hypercall(vcpu)) {
+		mhv_hypercall(vcpu);
+		return mhv_skip(vcpu, vcpu->state.rip + 3);
+	}
+	mhv_queue_event(vcpu, ev);
+	return MHV_RESUME;
+}
+
+/**
+ * mhv_exit_window() - an event that waited can be delivered now
+ * @vcpu: the vCPU
+ * @which: MHV_WINDOW_*
+ */
+int mhv_exit_window(struct mhv_vcpu *vcpu, unsigned int which)
+{
+	vcpu->stat.irq_window_exits++;
+	mhv_request(vcpu, MHV_REQ_EVENT);
+	return MHV_RESUME;
+}
+
+/**
+ * mhv_exit_shutdown() - a triple fault
+ * @vcpu: the vCPU, all of whose state the backend has declared ours
+ *
+ * The CPU's state is gone; the vCPU is left as after INIT.
+ */
+int mhv_exit_shutdown(struct mhv_vcpu *vcpu)
+{
+	mhv_vcpu_reset(vcpu, true);
+	vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
+	return MHV_USER;
+}
+
+/**
+ * mhv_exit_entry_failed() - the CPU refused the entry
+ * @vcpu: the vCPU
+ * @reason: as the hardware has it
+ */
+int mhv_exit_entry_failed(struct mhv_vcpu *vcpu, u64 reason)
+{
+	struct kvm_run *run = vcpu->run;
+
+	mhv_backend->dump(vcpu);
+	run->exit_reason = KVM_EXIT_FAIL_ENTRY;
+	run->fail_entry.hardware_entry_failure_reason = reason;
+	run->fail_entry.cpu = raw_smp_processor_id();
+	return MHV_USER;
+}
+
+/**
+ * mhv_exit_unknown() - an exit that no row is for
+ * @vcpu: the vCPU
+ * @reason: as the hardware has it
+ */
+int mhv_exit_unknown(struct mhv_vcpu *vcpu, u64 reason)
+{
+	u64 data[2] = { reason, raw_smp_processor_id() };
+
+	return mhv_internal_error(vcpu, KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON,
+				  ARRAY_SIZE(data), data);
+}

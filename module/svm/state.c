@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * State groups between the VMCB's save area and struct mhv_state.
+ * Entered from the core through state_load() and state_store().
+ * vcpu->mutex held, the vCPU loaded; no other lock.
+ * AMD APM volume 2, "VMCB State Save Area" and "Segment State in the VMCB".
+ */
+#include "svm.h"
+
+/* Where each segment register is in the save area. */
+static struct vmcb_seg *svm_seg(struct vmcb_save_area *save, enum mhv_sreg sreg)
+{
+	static const u16 offset[MHV_NR_SREGS] = {
+		[MHV_ES]   = offsetof(struct vmcb_save_area, es),
+		[MHV_CS]   = offsetof(struct vmcb_save_area, cs),
+		[MHV_SS]   = offsetof(struct vmcb_save_area, ss),
+		[MHV_DS]   = offsetof(struct vmcb_save_area, ds),
+		[MHV_FS]   = offsetof(struct vmcb_save_area, fs),
+		[MHV_GS]   = offsetof(struct vmcb_save_area, gs),
+		[MHV_LDTR] = offsetof(struct vmcb_save_area, ldtr),
+		[MHV_TR]   = offsetof(struct vmcb_save_area, tr),
+	};
+
+	return (void *)save + offset[sreg];
+}
+
+/* The VMCB packs the attributes: AVL, L, D/B, G follow P without a gap. */
+static u16 attr_from_vmcb(u16 attr)
+{
+	return (attr & 0xff) | (attr & 0xf00) << 4;
+}
+
+static u16 attr_to_vmcb(u16 attr)
+{
+	return (attr & 0xff) | (attr & 0xf000) >> 4;
+}
+
+/*
+ * The CPU does not keep every attribute as a descriptor would have it: G is
+ * whatever the limit needs, the accessed and busy bits are not maintained, and
+ * the stack segment's DPL lives in the CPL field.
+ */
+static void load_segs(struct mhv_state *state, struct vmcb_save_area *save)
+{
+	unsigned int i;
+
+	for (i = 0; i < MHV_NR_SREGS; i++) {
+		const struct vmcb_seg *s = svm_seg(save, i);
+		struct mhv_segment *seg = &state->seg[i];
+
+		seg->base = s->base;
+		seg->limit = s->limit;
+		seg->selector = s->selector;
+		seg->attr = attr_from_vmcb(s->attrib) & ~MHV_SEG_G;
+		if (s->limit > 0xfffff)
+			seg->attr |= MHV_SEG_G;
+		if (i <= MHV_GS && (seg->attr & MHV_SEG_P))
+			seg->attr |= 1;
+	}
+	state->seg[MHV_TR].attr |= 2;
+	state->seg[MHV_SS].attr &= ~(3 << 5);
+	state->seg[MHV_SS].attr |= (save->cpl & 3) << 5;
+}
+
+static void store_segs(struct vmcb_save_area *save, const struct mhv_state *state)
+{
+	unsigned int i;
+
+	for (i = 0; i < MHV_NR_SREGS; i++) {
+		const struct mhv_segment *seg = &state->seg[i];
+		struct vmcb_seg *s = svm_seg(save, i);
+
+		s->base = seg->base;
+		s->limit = seg->limit;
+		s->selector = seg->selector;
+		s->attrib = attr_to_vmcb(seg->attr);
+	}
+	save->cpl = MHV_SEG_DPL(state->seg[MHV_SS].attr);
+}
+
+static void load_sysmsrs(struct mhv_state *state, const struct vmcb_save_area *save)
+{
+	state->star = save->star;
+	state->lstar = save->lstar;
+	state->cstar = save->cstar;
+	state->sfmask = save->sfmask;
+	state->kernel_gs_base = save->kernel_gs_base;
+	state->sysenter_cs = save->sysenter_cs;
+	state->sysenter_esp = save->sysenter_esp;
+	state->sysenter_eip = save->sysenter_eip;
+	state->pat = save->g_pat;
+}
+
+static void store_sysmsrs(struct vmcb_save_area *save, const struct mhv_state *state)
+{
+	save->star = state->star;
+	save->lstar = state->lstar;
+	save->cstar = state->cstar;
+	save->sfmask = state->sfmask;
+	save->kernel_gs_base = state->kernel_gs_base;
+	save->sysenter_cs = state->sysenter_cs;
+	save->sysenter_esp = state->sysenter_esp;
+	save->sysenter_eip = state->sysenter_eip;
+	save->g_pat = state->pat;
+}
+
+/*
+ * The CPU runs with caches on whatever the guest's CR0 says, and with CR4.MCE
+ * set whenever the host has it: without, a machine check would shut the host
+ * down.  While the CPU's value differs from the guest's, reads exit too.
+ */
+static void store_cr(struct svm_vcpu *svm)
+{
+	struct vmcb_save_area *save = &svm->vmcb->save;
+	struct mhv_state *state = &svm->vcpu.state;
+	u64 host_mce = cr4_read_shadow() & X86_CR4_MCE;
+
+	svm->cd_nw = state->cr0 & (X86_CR0_CD | X86_CR0_NW);
+	save->cr0 = state->cr0 & ~(u64)(X86_CR0_CD | X86_CR0_NW);
+	save->cr2 = state->cr2;
+	save->cr3 = state->cr3;
+	save->cr4 = state->cr4 | host_mce;
+
+	svm_intercept(svm, INTERCEPT_CR0_READ, svm->cd_nw);
+	svm_intercept(svm, INTERCEPT_CR0_WRITE, svm->cd_nw);
+	svm_intercept(svm, INTERCEPT_CR4_READ, save->cr4 != state->cr4);
+}
+
+/**
+ * svm_state_load() - state_load of the ops table
+ * @vcpu: the vCPU
+ * @groups: groups to copy from the VMCB
+ */
+void svm_state_load(struct mhv_vcpu *vcpu, u32 groups)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct vmcb_save_area *save = &svm->vmcb->save;
+	struct mhv_state *state = &vcpu->state;
+
+	if (groups & MHV_G_SEG)
+		load_segs(state, save);
+	if (groups & MHV_G_DT) {
+		state->gdt.base = save->gdtr.base;
+		state->gdt.limit = save->gdtr.limit;
+		state->idt.base = save->idtr.base;
+		state->idt.limit = save->idtr.limit;
+	}
+	if (groups & MHV_G_CR) {
+		/* CR4 stays as the core set it: every write of it exits. */
+		state->cr0 = save->cr0 | svm->cd_nw;
+		state->cr2 = save->cr2;
+		state->cr3 = save->cr3;
+	}
+	if (groups & MHV_G_SYSMSR)
+		load_sysmsrs(state, save);
+	if (groups & MHV_G_INTR)
+		state->shadow = svm->vmcb->control.int_state & SVM_INTERRUPT_SHADOW_MASK ?
+				MHV_SHADOW_STI | MHV_SHADOW_MOV_SS : 0;
+	/* GPR and RIP_FLAGS are copied at each exit; the CPU changes no other. */
+}
+
+/* The groups that an ordinary exit does not touch. */
+static noinline void store_rare(struct mhv_vcpu *vcpu, u32 groups)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct vmcb *vmcb = svm->vmcb;
+	struct vmcb_save_area *save = &vmcb->save;
+	struct mhv_state *state = &vcpu->state;
+
+	if (groups & MHV_G_SEG) {
+		store_segs(save, state);
+		vmcb->control.clean &= ~SVM_CLEAN_SEG;
+	}
+	if (groups & MHV_G_DT) {
+		save->gdtr.base = state->gdt.base;
+		save->gdtr.limit = state->gdt.limit;
+		save->idtr.base = state->idt.base;
+		save->idtr.limit = state->idt.limit;
+		vmcb->control.clean &= ~SVM_CLEAN_DT;
+	}
+	if (groups & MHV_G_CR) {
+		store_cr(svm);
+		vmcb->control.clean &= ~(SVM_CLEAN_CR | SVM_CLEAN_CR2);
+	}
+	if (groups & MHV_G_EFER) {
+		save->efer = state->efer | EFER_SVME;
+		vmcb->control.clean &= ~SVM_CLEAN_CR;
+	}
+	if (groups & MHV_G_SYSMSR) {
+		store_sysmsrs(save, state);
+		vmcb->control.clean &= ~SVM_CLEAN_NPT;
+	}
+	if (groups & MHV_G_DR) {
+		bool user = vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP;
+
+		/*
+		 * All reads of DR6 exit: the CPU's copy only has to say what
+		 * the next #DB is for, so it starts out with nothing set.
+		 */
+		save->dr6 = DR6_RESERVED;
+		save->dr7 = user ? vcpu->debug_dr7 : state->dr7;
+		vmcb->control.clean &= ~SVM_CLEAN_DR;
+	}
+	if (groups & MHV_G_INTR) {
+		vmcb->control.int_state &= ~(u32)SVM_INTERRUPT_SHADOW_MASK;
+		if (state->shadow)
+			vmcb->control.int_state |= SVM_INTERRUPT_SHADOW_MASK;
+	}
+	if (groups & MHV_G_TSC) {
+		vmcb->control.tsc_offset = state->tsc_offset;
+		vmcb->control.clean &= ~SVM_CLEAN_INTERCEPTS;
+	}
+}
+
+/**
+ * svm_state_store() - state_store of the ops table
+ * @vcpu: the vCPU
+ * @groups: groups to copy to the VMCB
+ */
+void svm_state_store(struct mhv_vcpu *vcpu, u32 groups)
+{
+	struct vmcb_save_area *save = &to_svm(vcpu)->vmcb->save;
+
+	/* Four fields: storing them costs less than asking which changed. */
+	save->rax = vcpu->state.gpr[MHV_RAX];
+	save->rsp = vcpu->state.gpr[MHV_RSP];
+	save->rip = vcpu->state.rip;
+	save->rflags = vcpu->state.rflags;
+	if (unlikely(groups & ~(MHV_G_GPR | MHV_G_RIP_FLAGS)))
+		store_rare(vcpu, groups);
+}

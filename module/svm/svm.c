@@ -1,0 +1,626 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * AMD SVM: the CPU's switch, one VMCB per vCPU, ASIDs, entry and injection.
+ * Entered from the core through mhv_svm_backend, at the end of this file.
+ * Per-CPU data belongs to its CPU with preemption off; the rest vcpu->mutex.
+ * AMD APM volume 2, "Secure Virtual Machine".
+ */
+#include <linux/cpufeature.h>
+#include <linux/percpu.h>
+#include <linux/printk.h>
+#include <linux/slab.h>
+#include <asm/desc.h>
+#include <asm/mce.h>
+#include <asm/virtext.h>
+
+#include "../compat.h"
+#include "svm.h"
+
+#define IOPM_ORDER	2	/* three pages are needed */
+#define MSRPM_ORDER	1
+
+/**
+ * struct svm_cpu - what SVM needs on each CPU
+ * @hsave: the page that VMRUN saves host state in
+ * @host: a VMCB whose save area VMSAVE and VMLOAD keep the rest of it in
+ * @host_pa: its physical address
+ * @asid_gen: current generation of ASIDs
+ * @next_asid: next to be given out; beyond max_asid the generation ends
+ * @tsc_aux: what IA32_TSC_AUX holds now
+ * @host_tsc_aux: what the host wants there
+ * @last: the vCPU that ran here last, never dereferenced
+ * @on: SVM is enabled here, by us
+ */
+struct svm_cpu {
+	struct page *hsave;
+	struct vmcb *host;
+	u64 host_pa;
+	u64 asid_gen;
+	u32 next_asid;
+	u32 tsc_aux;
+	u32 host_tsc_aux;
+	void *last;
+	bool on;
+};
+
+static DEFINE_PER_CPU(struct svm_cpu, svm_cpu);
+static u32 max_asid;
+static u8 *iopm;
+static u8 *msrpm;
+
+/* Those whose value VMSAVE or the save area switches: no need to exit. */
+static const u32 svm_passthrough_msrs[] = {
+	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK,
+	MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
+	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
+};
+
+/* ---- the CPU's switch ---- */
+
+static int svm_supported(void)
+{
+	u64 vm_cr;
+
+	if (!boot_cpu_has(X86_FEATURE_SVM) ||
+	    (boot_cpu_data.x86_vendor != X86_VENDOR_AMD &&
+	     boot_cpu_data.x86_vendor != X86_VENDOR_HYGON))
+		return -ENODEV;
+	if (rdmsrl_safe(MSR_VM_CR, &vm_cr) || (vm_cr & BIT(SVM_VM_CR_SVM_DISABLE))) {
+		pr_err("SVM is disabled by firmware\n");
+		return -EOPNOTSUPP;
+	}
+	if (!boot_cpu_has(X86_FEATURE_NPT)) {
+		pr_err("SVM without nested paging (NPT) is not supported\n");
+		return -EOPNOTSUPP;
+	}
+	return 0;
+}
+
+/* The two bits of an MSR in the permission map: 0 read, 1 write; set: exit. */
+static void msrpm_allow(u8 *map, u32 msr)
+{
+	unsigned int base, bit;
+
+	if (msr < 0x2000)
+		base = 0;
+	else if (msr >= 0xc0000000 && msr < 0xc0002000)
+		base = 0x800;
+	else
+		base = 0x1000;
+	bit = (msr & 0x1fff) * 2;
+	map[base + bit / 8] &= ~(3 << (bit % 8));
+}
+
+static void svm_free_cpus(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct svm_cpu *sc = per_cpu_ptr(&svm_cpu, cpu);
+
+		if (sc->hsave)
+			__free_page(sc->hsave);
+		free_page((unsigned long)sc->host);
+		memset(sc, 0, sizeof(*sc));
+	}
+}
+
+static void svm_teardown(void)
+{
+	free_pages((unsigned long)iopm, IOPM_ORDER);
+	free_pages((unsigned long)msrpm, MSRPM_ORDER);
+	svm_free_cpus();
+}
+
+static int svm_alloc_cpus(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct svm_cpu *sc = per_cpu_ptr(&svm_cpu, cpu);
+
+		sc->hsave = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO, 0);
+		sc->host = (void *)get_zeroed_page(GFP_KERNEL);
+		if (!sc->hsave || !sc->host)
+			return -ENOMEM;
+		sc->host_pa = __pa(sc->host);
+	}
+	return 0;
+}
+
+static int svm_setup(void)
+{
+	struct mhv_caps *caps = &mhv_svm_backend.caps;
+	unsigned int i;
+
+	iopm = (void *)__get_free_pages(GFP_KERNEL, IOPM_ORDER);
+	msrpm = (void *)__get_free_pages(GFP_KERNEL, MSRPM_ORDER);
+	if (!iopm || !msrpm || svm_alloc_cpus()) {
+		svm_teardown();
+		return -ENOMEM;
+	}
+	memset(iopm, 0xff, PAGE_SIZE << IOPM_ORDER);
+	memset(msrpm, 0xff, PAGE_SIZE << MSRPM_ORDER);
+	for (i = 0; i < ARRAY_SIZE(svm_passthrough_msrs); i++)
+		msrpm_allow(msrpm, svm_passthrough_msrs[i]);
+
+	max_asid = cpuid_ebx(0x8000000a) - 1;
+
+	/* Nested tables have the format of the host's own, walked as a user. */
+	caps->pte = (struct mhv_pte_format){
+		.present = _PAGE_PRESENT,
+		.write = _PAGE_RW,
+		.user = _PAGE_USER,
+		.accessed = _PAGE_ACCESSED,
+		.dirty = _PAGE_DIRTY,
+		.huge = _PAGE_PSE,
+		.memtype_mmio = _PAGE_PCD | _PAGE_PWT,
+	};
+	caps->levels = pgtable_l5_enabled() ? 5 : 4;
+	caps->spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
+	return 0;
+}
+
+static int svm_cpu_on(void)
+{
+	struct svm_cpu *sc = this_cpu_ptr(&svm_cpu);
+	u64 efer;
+
+	if (sc->on)
+		return 0;
+	rdmsrl(MSR_EFER, efer);
+	if (efer & EFER_SVME)
+		return -EBUSY;
+	wrmsrl(MSR_EFER, efer | EFER_SVME);
+	wrmsrl(MSR_VM_HSAVE_PA, page_to_phys(sc->hsave));
+	/* The first entry here starts a generation, which flushes every ASID. */
+	sc->asid_gen++;
+	sc->next_asid = max_asid + 1;
+	sc->last = NULL;
+	if (boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID)) {
+		u64 aux;
+
+		rdmsrl(MSR_TSC_AUX, aux);
+		sc->host_tsc_aux = aux;
+		sc->tsc_aux = aux;
+	}
+	sc->on = true;
+	return 0;
+}
+
+static void svm_cpu_off(void)
+{
+	struct svm_cpu *sc = this_cpu_ptr(&svm_cpu);
+	u64 efer;
+
+	if (!sc->on)
+		return;
+	sc->on = false;
+	rdmsrl(MSR_EFER, efer);
+	if (!(efer & EFER_SVME))
+		return;
+	/* GIF must be set when SVM goes, or NMIs and INIT stay blocked. */
+	asm volatile("stgi");
+	wrmsrl(MSR_VM_HSAVE_PA, 0);
+	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
+}
+
+/* ---- intercepts ---- */
+
+/**
+ * svm_intercept() - switch one intercept
+ * @svm: the vCPU
+ * @bit: INTERCEPT_*
+ * @on: exit, or let the guest do it
+ */
+void svm_intercept(struct svm_vcpu *svm, unsigned int bit, bool on)
+{
+	u32 *word = &svm->vmcb->control.intercepts[bit / 32];
+	u32 mask = BIT(bit % 32);
+
+	if (!!(*word & mask) == on)
+		return;
+	*word ^= mask;
+	svm->vmcb->control.clean &= ~SVM_CLEAN_INTERCEPTS;
+}
+
+/*
+ * What makes the guest exit.  Not in the list, so done by the guest itself:
+ *   CR3, CR2, INVLPG, INVPCID	nested paging leaves its page tables to it;
+ *   CR0.TS and CR0.MP		CR0_SEL_WRITE passes them over;
+ *   task switches		the CPU does them, on nested paging as well;
+ *   RDTSC, RDTSCP		the VMCB has a TSC offset;
+ *   descriptor tables, PUSHF, POPF, INT n, ICEBP, FERR_FREEZE
+ * #AC and #DB are always taken: a guest can make either repeat inside its own
+ * delivery, and the CPU would never come back.  #UD: see exits.c of the core.
+ */
+static const u8 svm_intercepts[] = {
+	INTERCEPT_INTR, INTERCEPT_NMI, INTERCEPT_SMI, INTERCEPT_INIT,
+	INTERCEPT_SELECTIVE_CR0, INTERCEPT_CR4_WRITE,
+	INTERCEPT_RDPMC, INTERCEPT_CPUID, INTERCEPT_INVD, INTERCEPT_HLT,
+	INTERCEPT_INVLPGA, INTERCEPT_IOIO_PROT, INTERCEPT_MSR_PROT,
+	INTERCEPT_SHUTDOWN, INTERCEPT_VMRUN, INTERCEPT_VMMCALL,
+	INTERCEPT_VMLOAD, INTERCEPT_VMSAVE, INTERCEPT_STGI, INTERCEPT_CLGI,
+	INTERCEPT_SKINIT, INTERCEPT_WBINVD, INTERCEPT_MONITOR,
+	INTERCEPT_MWAIT, INTERCEPT_XSETBV, INTERCEPT_RDPRU,
+	INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_DB,
+	INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_UD,
+	INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_AC,
+	INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_MC,
+};
+
+static void svm_set_intercepts(struct svm_vcpu *svm)
+{
+	struct vmcb_control_area *c = &svm->vmcb->control;
+	unsigned int i;
+
+	memset(c->intercepts, 0, sizeof(c->intercepts));
+	for (i = 0; i < ARRAY_SIZE(svm_intercepts); i++)
+		svm_intercept(svm, svm_intercepts[i], true);
+	c->intercepts[INTERCEPT_DR] = 0x00ff00ff;
+	if (boot_cpu_has(X86_FEATURE_PAUSEFILTER)) {
+		c->pause_filter_count = 3000;
+		if (boot_cpu_has(X86_FEATURE_PFTHRESHOLD))
+			c->pause_filter_thresh = 128;
+		svm_intercept(svm, INTERCEPT_PAUSE, true);
+	}
+	c->clean = 0;
+}
+
+static void svm_update_intercepts(struct mhv_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	svm_intercept(svm, INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_BP,
+		      vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP);
+	/* The breakpoint registers in the VMCB may be the debugger's or not. */
+	vcpu->dirty |= MHV_G_DR;
+}
+
+/* ---- a vCPU's life ---- */
+
+static int svm_vcpu_create(struct mhv_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	svm->vmcb = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!svm->vmcb)
+		return -ENOMEM;
+	svm->vmcb_pa = __pa(svm->vmcb);
+	svm->cpu = -1;
+	return 0;
+}
+
+static void svm_vcpu_destroy(struct mhv_vcpu *vcpu)
+{
+	int cpu;
+
+	/* A new vCPU at the same address is not this one to the IBPB check. */
+	for_each_possible_cpu(cpu)
+		cmpxchg(per_cpu_ptr(&svm_cpu.last, cpu), (void *)vcpu, NULL);
+	free_page((unsigned long)to_svm(vcpu)->vmcb);
+}
+
+static void svm_vcpu_reset(struct mhv_vcpu *vcpu, bool init)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct vmcb_control_area *c = &svm->vmcb->control;
+
+	svm->awaiting_iret = false;
+	svm->nmi_step = false;
+	svm_set_intercepts(svm);
+	c->iopm_base_pa = __pa(iopm);
+	c->msrpm_base_pa = __pa(msrpm);
+	c->int_ctl = V_INTR_MASKING_MASK;
+	c->int_state = 0;
+	c->event_inj = 0;
+	c->nested_ctl = SVM_NESTED_CTL_NP_ENABLE;
+	svm->asid_gen = 0;
+	svm_update_intercepts(vcpu);
+}
+
+static void svm_vcpu_load(struct mhv_vcpu *vcpu, int cpu)
+{
+	struct svm_cpu *sc = this_cpu_ptr(&svm_cpu);
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	/* An ASID means something on the CPU that gave it, and only there. */
+	if (svm->cpu != cpu) {
+		svm->cpu = cpu;
+		svm->asid_gen = 0;
+		svm->vmcb->control.clean = 0;
+	}
+	/* What another guest has trained must not steer this one. */
+	if (sc->last != vcpu) {
+		sc->last = vcpu;
+		indirect_branch_prediction_barrier();
+	}
+	asm volatile("vmsave %0" : : "a" (sc->host_pa) : "memory");
+}
+
+static void svm_vcpu_put(struct mhv_vcpu *vcpu)
+{
+	struct svm_cpu *sc = this_cpu_ptr(&svm_cpu);
+
+	if (sc->tsc_aux != sc->host_tsc_aux) {
+		sc->tsc_aux = sc->host_tsc_aux;
+		wrmsrl(MSR_TSC_AUX, sc->host_tsc_aux);
+	}
+}
+
+/* ---- before an entry ---- */
+
+static void svm_set_root(struct mhv_vcpu *vcpu, hpa_t root)
+{
+	struct vmcb_control_area *c = &to_svm(vcpu)->vmcb->control;
+
+	c->nested_cr3 = __sme_set(root);
+	c->clean &= ~SVM_CLEAN_NPT;
+}
+
+/*
+ * Flushing one ASID costs the guest its own translations; a CPU without that
+ * gives the guest a new ASID, for which there are none.
+ */
+static void svm_flush_tlb(struct mhv_vcpu *vcpu)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+
+	if (boot_cpu_has(X86_FEATURE_FLUSHBYASID))
+		svm->vmcb->control.tlb_ctl = TLB_CONTROL_FLUSH_ASID;
+	else
+		svm->asid_gen = 0;
+}
+
+static noinline void svm_new_asid(struct svm_vcpu *svm, struct svm_cpu *sc)
+{
+	struct vmcb_control_area *c = &svm->vmcb->control;
+
+	if (sc->next_asid > max_asid) {
+		sc->asid_gen++;
+		sc->next_asid = 1;
+		c->tlb_ctl = TLB_CONTROL_FLUSH_ALL_ASID;
+	}
+	svm->asid_gen = sc->asid_gen;
+	c->asid = sc->next_asid++;
+	c->clean &= ~SVM_CLEAN_ASID;
+}
+
+static void svm_inject(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
+{
+	static const u32 type[] = {
+		[MHV_EV_INTR]		= SVM_EVTINJ_TYPE_INTR,
+		[MHV_EV_NMI]		= SVM_EVTINJ_TYPE_NMI,
+		[MHV_EV_EXCEPTION]	= SVM_EVTINJ_TYPE_EXEPT,
+		[MHV_EV_SOFT_INTR]	= SVM_EVTINJ_TYPE_SOFT,
+		[MHV_EV_SOFT_EXCEPTION]	= SVM_EVTINJ_TYPE_EXEPT,
+	};
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct vmcb_control_area *c = &svm->vmcb->control;
+
+	c->event_inj = SVM_EVTINJ_VALID | type[ev->type] | ev->vector;
+	if (ev->has_error) {
+		c->event_inj |= SVM_EVTINJ_VALID_ERR;
+		c->event_inj_err = ev->error;
+	}
+	if (ev->type == MHV_EV_NMI) {
+		vcpu->state.nmi_masked = true;
+		svm_intercept(svm, INTERCEPT_IRET, true);
+	}
+}
+
+/*
+ * An interrupt's window: a virtual interrupt of the highest priority, which
+ * exits the moment it could be taken.  An NMI's: masked by an NMI handler, the
+ * IRET exits; when the IRET is next, one step over it; an interrupt shadow
+ * lasts one instruction, so a step as well.
+ */
+static void svm_open_window(struct mhv_vcpu *vcpu, unsigned int which)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct vmcb_control_area *c = &svm->vmcb->control;
+	u32 ctl = c->int_ctl & ~V_IRQ_INJECTION_BITS_MASK;
+
+	if (which & MHV_WINDOW_INTR)
+		ctl |= V_IRQ_MASK | V_INTR_PRIO_MASK | V_IGN_TPR_MASK;
+	if (ctl != c->int_ctl) {
+		c->int_ctl = ctl;
+		c->clean &= ~SVM_CLEAN_TPR;
+	}
+	svm_intercept(svm, INTERCEPT_VINTR, which & MHV_WINDOW_INTR);
+
+	if (!(which & MHV_WINDOW_NMI) || svm->nmi_step)
+		return;
+	if (vcpu->state.nmi_masked && !svm->awaiting_iret)
+		return;
+	svm->nmi_step = true;
+	svm->step_tf = vcpu->state.rflags & X86_EFLAGS_TF;
+	vcpu->state.rflags |= X86_EFLAGS_TF;
+	vcpu->dirty |= MHV_G_RIP_FLAGS;
+}
+
+static void svm_sync_tpr(struct mhv_vcpu *vcpu, u8 tpr, u8 threshold)
+{
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct vmcb_control_area *c = &svm->vmcb->control;
+
+	if ((c->int_ctl & V_TPR_MASK) != tpr) {
+		c->int_ctl = (c->int_ctl & ~V_TPR_MASK) | tpr;
+		c->clean &= ~SVM_CLEAN_TPR;
+	}
+	svm_intercept(svm, INTERCEPT_CR8_WRITE, threshold);
+}
+
+/* ---- the entry itself ---- */
+
+/*
+ * What was being delivered when the guest exited.  Software interrupts and
+ * INT3, INTO are not injected again: RIP still is at the instruction, which
+ * is executed anew.
+ */
+static noinline void svm_note_reinject(struct mhv_vcpu *vcpu, u32 info, u32 error)
+{
+	struct mhv_event *ev = &vcpu->reinject;
+	u8 vector = info & SVM_EXITINTINFO_VEC_MASK;
+
+	switch (info & SVM_EXITINTINFO_TYPE_MASK) {
+	case SVM_EXITINTINFO_TYPE_INTR:
+		ev->type = MHV_EV_INTR;
+		break;
+	case SVM_EXITINTINFO_TYPE_NMI:
+		ev->type = MHV_EV_NMI;
+		break;
+	case SVM_EXITINTINFO_TYPE_EXEPT:
+		if (vector == X86_TRAP_BP || vector == X86_TRAP_OF)
+			return;
+		ev->type = MHV_EV_EXCEPTION;
+		break;
+	default:
+		return;
+	}
+	ev->vector = vector;
+	ev->has_payload = false;
+	ev->has_error = info & SVM_EXITINTINFO_VALID_ERR;
+	ev->error = error;
+	mhv_request(vcpu, MHV_REQ_EVENT);
+}
+
+/* The IRET that ends an NMI handler has been executed once RIP moved on. */
+static noinline void svm_check_iret(struct svm_vcpu *svm)
+{
+	if (svm->vcpu.state.rip == svm->iret_rip &&
+	    svm->vmcb->control.exit_code != SVM_EXIT_EXCP_BASE + X86_TRAP_DB)
+		return;
+	svm->awaiting_iret = false;
+	svm->vcpu.state.nmi_masked = false;
+	mhv_request(&svm->vcpu, MHV_REQ_EVENT);
+}
+
+/* A machine check in the guest: the host's handler decides what it means. */
+static noinline void svm_host_mce(void)
+{
+	struct pt_regs regs = {
+		.cs = 3,	/* as if it had come in user mode */
+		.flags = X86_EFLAGS_IF,
+	};
+
+	do_machine_check(&regs);
+}
+
+static noinstr void svm_enter_exit(struct svm_vcpu *svm, u64 host_pa)
+{
+	mhv_guest_state_enter();
+	svm_enter(svm->vmcb_pa, svm->vcpu.state.gpr, host_pa, svm->vcpu.spec_ctrl);
+	mhv_guest_state_exit();
+}
+
+static noinline void svm_load_tsc_aux(struct svm_cpu *sc, u32 tsc_aux)
+{
+	sc->tsc_aux = tsc_aux;
+	wrmsrl(MSR_TSC_AUX, tsc_aux);
+}
+
+static void svm_run(struct mhv_vcpu *vcpu)
+{
+	struct svm_cpu *sc = this_cpu_ptr(&svm_cpu);
+	struct svm_vcpu *svm = to_svm(vcpu);
+	struct vmcb *vmcb = svm->vmcb;
+	struct vmcb_control_area *c = &vmcb->control;
+	struct mhv_state *state = &vcpu->state;
+
+	if (unlikely(svm->asid_gen != sc->asid_gen))
+		svm_new_asid(svm, sc);
+	if (unlikely(sc->tsc_aux != (u32)vcpu->tsc_aux) &&
+	    (boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID)))
+		svm_load_tsc_aux(sc, vcpu->tsc_aux);
+	if (boot_cpu_has(X86_FEATURE_V_SPEC_CTRL))
+		vmcb->save.spec_ctrl = vcpu->spec_ctrl;
+	c->exit_code = SVM_EXIT_ERR;	/* stays if VMRUN itself faults */
+	c->exit_int_info = 0;
+
+	asm volatile("clgi");
+	svm_enter_exit(svm, sc->host_pa);
+	asm volatile("stgi");		/* a pending NMI is taken here */
+
+	state->gpr[MHV_RAX] = vmcb->save.rax;
+	state->gpr[MHV_RSP] = vmcb->save.rsp;
+	state->rip = vmcb->save.rip;
+	state->rflags = vmcb->save.rflags;
+	c->event_inj = 0;
+	c->tlb_ctl = TLB_CONTROL_DO_NOTHING;
+	c->clean = SVM_CLEAN_ALL;
+	vcpu->hw_tpr = c->int_ctl & V_TPR_MASK;
+	vcpu->avail = MHV_G_GPR | MHV_G_RIP_FLAGS | MHV_G_EFER | MHV_G_PDPTR |
+		      MHV_G_DR | MHV_G_TSC;
+	vcpu->dirty = 0;
+
+	if (unlikely(c->exit_int_info & SVM_EXITINTINFO_VALID))
+		svm_note_reinject(vcpu, c->exit_int_info, c->exit_int_info_err);
+	if (unlikely(svm->awaiting_iret))
+		svm_check_iret(svm);
+	if (unlikely(c->exit_code == SVM_EXIT_EXCP_BASE + X86_TRAP_MC))
+		svm_host_mce();
+}
+
+/* ---- stepping over an instruction ---- */
+
+static bool svm_next_rip(struct mhv_vcpu *vcpu, u64 *next)
+{
+	struct vmcb_control_area *c = &to_svm(vcpu)->vmcb->control;
+
+	if (boot_cpu_has(X86_FEATURE_NRIPS) && c->next_rip) {
+		*next = c->next_rip;
+	} else {
+		struct mhv_opcode expect = svm_expected_opcode(c);
+		int len = mhv_insn_length(vcpu, expect);
+
+		if (unlikely(len <= 0))
+			return false;
+		*next = vcpu->state.rip + len;
+	}
+	if (unlikely(c->int_state & SVM_INTERRUPT_SHADOW_MASK)) {
+		c->int_state &= ~(u32)SVM_INTERRUPT_SHADOW_MASK;
+		vcpu->avail &= ~MHV_G_INTR;
+		vcpu->dirty &= ~MHV_G_INTR;
+	}
+	return true;
+}
+
+static void svm_dump(struct mhv_vcpu *vcpu)
+{
+	const struct vmcb_control_area *c = &to_svm(vcpu)->vmcb->control;
+	const struct vmcb_save_area *s = &to_svm(vcpu)->vmcb->save;
+
+	pr_info_ratelimited("vcpu %u: VMRUN refused: exit %#x efer %#llx cr0 %#llx cr3 %#llx cr4 %#llx rflags %#llx cs %#x/%#x ss %#x/%#x asid %u int_ctl %#x event_inj %#x\n",
+			    vcpu->id, c->exit_code, s->efer, s->cr0, s->cr3, s->cr4,
+			    s->rflags, s->cs.selector, s->cs.attrib, s->ss.selector,
+			    s->ss.attrib, c->asid, c->int_ctl, c->event_inj);
+}
+
+struct mhv_backend mhv_svm_backend = {
+	.name		= "SVM",
+	.vcpu_size	= sizeof(struct svm_vcpu),
+	.supported	= svm_supported,
+	.setup		= svm_setup,
+	.teardown	= svm_teardown,
+	.cpu_on		= svm_cpu_on,
+	.cpu_off	= svm_cpu_off,
+	.vcpu_create	= svm_vcpu_create,
+	.vcpu_destroy	= svm_vcpu_destroy,
+	.vcpu_reset	= svm_vcpu_reset,
+	.vcpu_load	= svm_vcpu_load,
+	.vcpu_put	= svm_vcpu_put,
+	.state_load	= svm_state_load,
+	.state_store	= svm_state_store,
+	.set_root	= svm_set_root,
+	.flush_tlb	= svm_flush_tlb,
+	.inject		= svm_inject,
+	.open_window	= svm_open_window,
+	.sync_tpr	= svm_sync_tpr,
+	.update_intercepts = svm_update_intercepts,
+	.run		= svm_run,
+	.handle_exit	= svm_handle_exit,
+	.exit_reason	= svm_exit_reason,
+	.next_rip	= svm_next_rip,
+	.dump		= svm_dump,
+};

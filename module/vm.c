@@ -1,0 +1,584 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The VM object: creation, destruction, its fd, and the table of its ioctls.
+ * Entered from /dev/minihv (creation) and the VM fd; any process that has it.
+ * vm->lock for what is set up once; the parts have their own, see minihv.h.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/fs.h>
+#include <linux/sched/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "backend.h"
+#include "ioctl.h"
+
+static DEFINE_MUTEX(vm_list_lock);
+static LIST_HEAD(vm_list);
+static u32 next_vm_id;
+
+/**
+ * mhv_vm_kill() - a bug of ours: this VM is over
+ * @vm: the VM
+ * @file: where
+ * @line: where
+ * @what: the condition
+ *
+ * Every ioctl on it gives -EIO from now on.  Logs once per VM.
+ *
+ * Context: any.
+ */
+void mhv_vm_kill(struct mhv_vm *vm, const char *file, int line, const char *what)
+{
+	if (xchg(&vm->dead, true))
+		return;
+	if (file)
+		pr_err_ratelimited("VM %u is dead: %s at %s:%d\n", vm->vm_id, what,
+				   kbasename(file), line);
+	mhv_request_all(vm, MHV_REQ_VM_DEAD);
+}
+
+/* ---- destruction: the last of the VM's fds and its vCPUs' is closed ---- */
+
+static void vm_free_vcpus(struct mhv_vm *vm)
+{
+	struct mhv_vcpu *vcpu;
+	unsigned long i;
+
+	mhv_for_each_vcpu(i, vcpu, vm)
+		mhv_vcpu_destroy(vcpu);
+	xa_destroy(&vm->vcpus);
+}
+
+/* In the reverse order of vm_build(); each copes with what was never built. */
+static void vm_destroy(struct mhv_vm *vm)
+{
+	mhv_debugfs_vm_remove(vm);
+	mhv_irqfd_release(vm);
+	mhv_iobus_destroy(vm);
+	mhv_irqchip_destroy(vm);
+	mhv_routing_destroy(vm);
+	mhv_coalesced_destroy(vm);
+	mhv_notifier_unregister(vm);
+	vm_free_vcpus(vm);
+	mhv_mmu_destroy(vm);
+	mhv_memslots_destroy(vm);
+	cleanup_srcu_struct(&vm->irq_srcu);
+	cleanup_srcu_struct(&vm->srcu);
+	mmdrop(vm->mm);
+	kvfree(vm);
+}
+
+static void vm_last_put(struct kref *users)
+{
+	struct mhv_vm *vm = container_of(users, struct mhv_vm, users);
+
+	mutex_lock(&vm_list_lock);
+	list_del(&vm->link);
+	mutex_unlock(&vm_list_lock);
+	vm_destroy(vm);
+	mhv_hardware_put();
+}
+
+/**
+ * mhv_vm_get() - take a reference
+ * @vm: the VM
+ */
+void mhv_vm_get(struct mhv_vm *vm)
+{
+	kref_get(&vm->users);
+}
+
+/**
+ * mhv_vm_put() - drop a reference; the last one destroys the VM
+ * @vm: the VM
+ *
+ * Context: process, may sleep.
+ */
+void mhv_vm_put(struct mhv_vm *vm)
+{
+	kref_put(&vm->users, vm_last_put);
+}
+
+/* ---- ioctls ---- */
+
+static long ioc_create_vcpu(void *obj, void *arg)
+{
+	unsigned long id = (unsigned long)arg;
+
+	return mhv_vcpu_create(obj, min_t(unsigned long, id, U32_MAX));
+}
+
+static long ioc_check_extension(void *obj, void *arg)
+{
+	return mhv_check_extension(obj, (long)arg);
+}
+
+static long ioc_set_memory_region(void *obj, void *arg)
+{
+	return mhv_memslot_set(obj, arg);
+}
+
+static long ioc_get_dirty_log(void *obj, void *arg)
+{
+	return mhv_dirty_log_get(obj, arg);
+}
+
+static long ioc_coalesced_add(void *obj, void *arg)
+{
+	return mhv_coalesced_add(obj, arg);
+}
+
+static long ioc_coalesced_remove(void *obj, void *arg)
+{
+	return mhv_coalesced_remove(obj, arg);
+}
+
+static long ioc_irqfd(void *obj, void *arg)
+{
+	return mhv_irqfd(obj, arg);
+}
+
+static long ioc_ioeventfd(void *obj, void *arg)
+{
+	return mhv_ioeventfd(obj, arg);
+}
+
+static long ioc_signal_msi(void *obj, void *arg)
+{
+	return mhv_signal_msi(obj, arg);
+}
+
+static long ioc_set_gsi_routing(void *obj, void *arg)
+{
+	struct kvm_irq_routing __user *user = (void __user *)arg;
+	struct kvm_irq_routing_entry *entries = NULL;
+	struct mhv_vm *vm = obj;
+	struct kvm_irq_routing head;
+	long r;
+
+	if (copy_from_user(&head, user, sizeof(head)))
+		return -EFAULT;
+	if (vm->irqchip.mode == MHV_IRQCHIP_NONE || head.nr > MHV_MAX_GSI || head.flags)
+		return -EINVAL;
+	if (head.nr) {
+		entries = vmemdup_user(user->entries,
+				       array_size(sizeof(*entries), head.nr));
+		if (IS_ERR(entries))
+			return PTR_ERR(entries);
+	}
+	r = mhv_routing_set(vm, entries, head.nr);
+	kvfree(entries);
+	return r;
+}
+
+static long ioc_create_irqchip(void *obj, void *arg)
+{
+	struct mhv_vm *vm = obj;
+	long r;
+
+	mutex_lock(&vm->lock);
+	if (vm->irqchip.mode != MHV_IRQCHIP_NONE)
+		r = -EEXIST;
+	else if (vm->nr_vcpus)
+		r = -EINVAL;
+	else
+		r = mhv_irqchip_create(vm);
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static long ioc_get_irqchip(void *obj, void *arg)
+{
+	struct mhv_vm *vm = obj;
+
+	return vm->irqchip.mode == MHV_IRQCHIP_FULL ? mhv_irqchip_get(vm, arg) : -ENXIO;
+}
+
+static long ioc_set_irqchip(void *obj, void *arg)
+{
+	struct mhv_vm *vm = obj;
+
+	return vm->irqchip.mode == MHV_IRQCHIP_FULL ? mhv_irqchip_set(vm, arg) : -ENXIO;
+}
+
+static long create_pit(struct mhv_vm *vm, u32 flags)
+{
+	long r = -EEXIST;
+
+	mutex_lock(&vm->lock);
+	if (!vm->irqchip.pit)
+		r = mhv_pit_create(vm, flags);
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static long ioc_create_pit(void *obj, void *arg)
+{
+	return create_pit(obj, KVM_PIT_SPEAKER_DUMMY);
+}
+
+static long ioc_create_pit2(void *obj, void *arg)
+{
+	const struct kvm_pit_config *config = arg;
+
+	return create_pit(obj, config->flags);
+}
+
+static long ioc_get_pit2(void *obj, void *arg)
+{
+	struct mhv_vm *vm = obj;
+
+	return vm->irqchip.pit ? mhv_pit_get(vm, arg) : -ENXIO;
+}
+
+static long ioc_set_pit2(void *obj, void *arg)
+{
+	struct mhv_vm *vm = obj;
+
+	return vm->irqchip.pit ? mhv_pit_set(vm, arg) : -ENXIO;
+}
+
+/* The older pair: the same channels, without flags. */
+static long ioc_get_pit(void *obj, void *arg)
+{
+	struct kvm_pit_state2 state = {};
+	long r = ioc_get_pit2(obj, &state);
+
+	if (!r)
+		memcpy(arg, state.channels, sizeof(struct kvm_pit_state));
+	return r;
+}
+
+static long ioc_set_pit(void *obj, void *arg)
+{
+	struct kvm_pit_state2 state = {};
+	long r = ioc_get_pit2(obj, &state);
+
+	if (r)
+		return r;
+	memcpy(state.channels, arg, sizeof(struct kvm_pit_state));
+	return ioc_set_pit2(obj, &state);
+}
+
+/* Encoded without a size, though it takes a structure. */
+static long ioc_reinject_control(void *obj, void *arg)
+{
+	struct kvm_reinject_control control;
+	struct mhv_vm *vm = obj;
+
+	if (copy_from_user(&control, (void __user *)arg, sizeof(control)))
+		return -EFAULT;
+	if (!vm->irqchip.pit)
+		return -ENXIO;
+	return mhv_pit_reinject(vm, control.pit_reinject);
+}
+
+static long ioc_irq_line(void *obj, void *arg)
+{
+	struct mhv_vm *vm = obj;
+
+	return vm->irqchip.mode == MHV_IRQCHIP_NONE ? -ENXIO : mhv_irq_line(vm, arg, false);
+}
+
+static long ioc_irq_line_status(void *obj, void *arg)
+{
+	struct mhv_vm *vm = obj;
+
+	return vm->irqchip.mode == MHV_IRQCHIP_NONE ? -ENXIO : mhv_irq_line(vm, arg, true);
+}
+
+/* Where VMX without unrestricted guest would put a TSS: nothing of ours does. */
+static long ioc_set_tss_addr(void *obj, void *arg)
+{
+	unsigned long addr = (unsigned long)arg;
+	struct mhv_vm *vm = obj;
+
+	if (addr > (unsigned int)(-3 * PAGE_SIZE))
+		return -EINVAL;
+	vm->tss_addr = addr;
+	return 0;
+}
+
+static long ioc_set_identity_map_addr(void *obj, void *arg)
+{
+	struct mhv_vm *vm = obj;
+	long r = -EINVAL;
+
+	mutex_lock(&vm->lock);
+	if (!vm->nr_vcpus) {
+		vm->identity_map_addr = *(u64 *)arg;
+		r = 0;
+	}
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static long ioc_set_boot_cpu_id(void *obj, void *arg)
+{
+	struct mhv_vm *vm = obj;
+	long r = -EBUSY;
+
+	mutex_lock(&vm->lock);
+	if (!vm->nr_vcpus) {
+		vm->boot_cpu_id = (unsigned long)arg;
+		r = 0;
+	}
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static long ioc_get_clock(void *obj, void *arg)
+{
+	return mhv_get_clock(obj, arg);
+}
+
+static long ioc_set_clock(void *obj, void *arg)
+{
+	return mhv_set_clock(obj, arg);
+}
+
+/* ---- KVM_ENABLE_CAP ---- */
+
+static long cap_split_irqchip(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
+{
+	long r;
+
+	if (cap->args[0] > MHV_MAX_GSI)
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	if (vm->irqchip.mode != MHV_IRQCHIP_NONE || vm->nr_vcpus)
+		r = -EEXIST;
+	else
+		r = mhv_irqchip_split(vm, cap->args[0]);
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static long cap_x2apic_api(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~(u64)(KVM_X2APIC_API_USE_32BIT_IDS |
+				  KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK))
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	if (cap->args[0] & KVM_X2APIC_API_USE_32BIT_IDS)
+		vm->caps |= BIT(MHV_VMCAP_X2APIC_32BIT);
+	if (cap->args[0] & KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
+		vm->caps |= BIT(MHV_VMCAP_X2APIC_NO_BCAST);
+	mutex_unlock(&vm->lock);
+	return 0;
+}
+
+static long cap_exception_payload(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
+{
+	mutex_lock(&vm->lock);
+	if (cap->args[0])
+		vm->caps |= BIT(MHV_VMCAP_EXC_PAYLOAD);
+	else
+		vm->caps &= ~BIT(MHV_VMCAP_EXC_PAYLOAD);
+	mutex_unlock(&vm->lock);
+	return 0;
+}
+
+static long cap_platform_info(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
+{
+	mutex_lock(&vm->lock);
+	if (cap->args[0])
+		vm->caps &= ~BIT(MHV_VMCAP_NO_PLATFORM_INFO);
+	else
+		vm->caps |= BIT(MHV_VMCAP_NO_PLATFORM_INFO);
+	mutex_unlock(&vm->lock);
+	return 0;
+}
+
+static long cap_max_vcpu_id(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
+{
+	long r = -EINVAL;
+
+	if (cap->args[0] > MHV_MAX_VCPU_ID || !cap->args[0])
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	if (vm->max_vcpu_id == cap->args[0]) {
+		r = 0;
+	} else if (!vm->max_vcpu_id_set) {
+		vm->max_vcpu_id = cap->args[0];
+		vm->max_vcpu_id_set = true;
+		r = 0;
+	}
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
+static const struct {
+	u32 cap;
+	long (*enable)(struct mhv_vm *vm, const struct kvm_enable_cap *cap);
+} vm_caps[] = {
+	{ KVM_CAP_SPLIT_IRQCHIP,	cap_split_irqchip },
+	{ KVM_CAP_X2APIC_API,		cap_x2apic_api },
+	{ KVM_CAP_EXCEPTION_PAYLOAD,	cap_exception_payload },
+	{ KVM_CAP_MSR_PLATFORM_INFO,	cap_platform_info },
+	{ KVM_CAP_MAX_VCPU_ID,		cap_max_vcpu_id },
+};
+
+static long ioc_enable_cap(void *obj, void *arg)
+{
+	const struct kvm_enable_cap *cap = arg;
+	size_t i;
+
+	if (cap->flags)
+		return -EINVAL;
+	for (i = 0; i < ARRAY_SIZE(vm_caps); i++)
+		if (vm_caps[i].cap == cap->cap)
+			return vm_caps[i].enable(obj, cap);
+	return -EINVAL;
+}
+
+#define IN	MHV_IOC_IN
+#define OUT	MHV_IOC_OUT
+#define USER	MHV_IOC_USER
+#define VALUE	MHV_IOC_VALUE
+
+static const struct mhv_ioctl vm_ioctls[] = {
+	{ KVM_CHECK_EXTENSION,		VALUE,	ioc_check_extension },
+	{ KVM_CREATE_VCPU,		VALUE,	ioc_create_vcpu },
+	{ KVM_SET_USER_MEMORY_REGION,	IN,	ioc_set_memory_region },
+	{ KVM_GET_DIRTY_LOG,		IN,	ioc_get_dirty_log },
+	{ KVM_REGISTER_COALESCED_MMIO,	IN,	ioc_coalesced_add },
+	{ KVM_UNREGISTER_COALESCED_MMIO, IN,	ioc_coalesced_remove },
+	{ KVM_IRQFD,			IN,	ioc_irqfd },
+	{ KVM_IOEVENTFD,		IN,	ioc_ioeventfd },
+	{ KVM_SIGNAL_MSI,		IN,	ioc_signal_msi },
+	{ KVM_SET_GSI_ROUTING,		USER,	ioc_set_gsi_routing },
+	{ KVM_CREATE_IRQCHIP,		0,	ioc_create_irqchip },
+	{ KVM_GET_IRQCHIP,		IN | OUT, ioc_get_irqchip },
+	{ KVM_SET_IRQCHIP,		IN,	ioc_set_irqchip },
+	{ KVM_CREATE_PIT,		0,	ioc_create_pit },
+	{ KVM_CREATE_PIT2,		IN,	ioc_create_pit2 },
+	{ KVM_GET_PIT,			OUT,	ioc_get_pit },
+	{ KVM_SET_PIT,			IN,	ioc_set_pit },
+	{ KVM_GET_PIT2,			OUT,	ioc_get_pit2 },
+	{ KVM_SET_PIT2,			IN,	ioc_set_pit2 },
+	{ KVM_REINJECT_CONTROL,		USER,	ioc_reinject_control },
+	{ KVM_IRQ_LINE,			IN,	ioc_irq_line },
+	{ KVM_IRQ_LINE_STATUS,		IN | OUT, ioc_irq_line_status },
+	{ KVM_SET_TSS_ADDR,		VALUE,	ioc_set_tss_addr },
+	{ KVM_SET_IDENTITY_MAP_ADDR,	IN,	ioc_set_identity_map_addr },
+	{ KVM_SET_BOOT_CPU_ID,		VALUE,	ioc_set_boot_cpu_id },
+	{ KVM_GET_CLOCK,		OUT,	ioc_get_clock },
+	{ KVM_SET_CLOCK,		IN,	ioc_set_clock },
+	{ KVM_ENABLE_CAP,		IN,	ioc_enable_cap },
+};
+
+static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct mhv_vm *vm = file->private_data;
+	const struct mhv_ioctl *row;
+
+	if (unlikely(vm->mm != current->mm || READ_ONCE(vm->dead)))
+		return -EIO;
+	row = mhv_ioctl_find(vm_ioctls, ARRAY_SIZE(vm_ioctls), cmd);
+	return row ? mhv_ioctl_call(row, vm, arg) : -ENOTTY;
+}
+
+static int vm_release(struct inode *inode, struct file *file)
+{
+	struct mhv_vm *vm = file->private_data;
+
+	mhv_irqfd_release(vm);
+	mhv_vm_put(vm);
+	return 0;
+}
+
+static const struct file_operations vm_fops = {
+	.owner = THIS_MODULE,
+	.release = vm_release,
+	.unlocked_ioctl = vm_ioctl,
+	.llseek = noop_llseek,
+};
+
+/* ---- creation ---- */
+
+static int vm_build(struct mhv_vm *vm)
+{
+	int r;
+
+	r = mhv_memslots_init(vm);
+	if (!r)
+		r = mhv_mmu_create(vm);
+	if (!r)
+		r = mhv_iobus_init(vm);
+	if (!r)
+		r = mhv_coalesced_init(vm);
+	if (!r)
+		r = mhv_notifier_register(vm);
+	return r;
+}
+
+static struct mhv_vm *vm_alloc(void)
+{
+	struct mhv_vm *vm = kvzalloc(sizeof(*vm), GFP_KERNEL_ACCOUNT);
+	int r = -ENOMEM;
+
+	if (!vm)
+		return ERR_PTR(-ENOMEM);
+	kref_init(&vm->users);
+	mutex_init(&vm->lock);
+	mutex_init(&vm->slots_lock);
+	mutex_init(&vm->irq_lock);
+	rwlock_init(&vm->mmu_lock);
+	xa_init(&vm->vcpus);
+	vm->max_vcpu_id = MHV_MAX_VCPU_ID;
+	if (init_srcu_struct(&vm->srcu))
+		goto free;
+	if (init_srcu_struct(&vm->irq_srcu))
+		goto srcu;
+	mmgrab(current->mm);
+	vm->mm = current->mm;
+	mhv_clock_vm_init(vm);
+	mhv_eventfd_init(vm);
+	r = vm_build(vm);
+	if (!r)
+		return vm;
+	vm_destroy(vm);
+	return ERR_PTR(r);
+srcu:
+	cleanup_srcu_struct(&vm->srcu);
+free:
+	kvfree(vm);
+	return ERR_PTR(r);
+}
+
+/**
+ * mhv_vm_create() - KVM_CREATE_VM
+ * @type: 0, the only type of VM there is
+ *
+ * Context: process, may sleep.
+ * Return: an fd; -EINVAL (another type), -EBUSY (another hypervisor has the
+ * hardware), -ENOMEM, -EMFILE.
+ */
+long mhv_vm_create(unsigned long type)
+{
+	struct mhv_vm *vm;
+	long r;
+
+	if (type)
+		return -EINVAL;
+	r = mhv_hardware_get();
+	if (r)
+		return r;
+	vm = vm_alloc();
+	if (IS_ERR(vm)) {
+		mhv_hardware_put();
+		return PTR_ERR(vm);
+	}
+	mutex_lock(&vm_list_lock);
+	vm->vm_id = next_vm_id++;
+	list_add_tail(&vm->link, &vm_list);
+	mutex_unlock(&vm_list_lock);
+	mhv_debugfs_vm(vm);
+
+	r = anon_inode_getfd("kvm-vm", &vm_fops, vm, O_RDWR | O_CLOEXEC);
+	if (r < 0)
+		mhv_vm_put(vm);
+	return r;
+}
