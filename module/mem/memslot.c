@@ -1,0 +1,448 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Memslots: which guest frames are memory, where the VMM has it, and the log of dirty frames.
+ * Entered from the VM's ioctls (writers) and from every access to guest memory (readers).
+ * Writers hold vm->slots_lock and replace the array; readers hold vm->srcu or vm->mmu_lock.
+ * Linux, Documentation/virt/kvm/api.rst: KVM_SET_USER_MEMORY_REGION, KVM_GET_DIRTY_LOG.
+ */
+#include <linux/mm.h>
+#include <linux/slab.h>
+#include <linux/uaccess.h>
+
+#include "minihv.h"
+
+#define SLOT_FLAGS	(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY)
+
+/* Words of the dirty bitmap that are collected under one hold of mmu_lock. */
+#define DIRTY_CHUNK	64
+
+static void slots_free_rcu(struct rcu_head *rcu)
+{
+	kvfree(container_of(rcu, struct mhv_memslots, rcu));
+}
+
+static void slot_free_rcu(struct rcu_head *rcu)
+{
+	kfree(container_of(rcu, struct mhv_memslot, rcu));
+}
+
+static struct mhv_memslots *slots_alloc(unsigned int nr)
+{
+	struct mhv_memslots *slots;
+	size_t size = struct_size(slots, slot, nr) + nr * sizeof(*slots->by_hva);
+
+	slots = kvzalloc(size, GFP_KERNEL_ACCOUNT);
+	if (!slots)
+		return NULL;
+	slots->nr = nr;
+	slots->by_hva = (void *)&slots->slot[nr];
+	return slots;
+}
+
+static unsigned long slot_hva_end(const struct mhv_memslot *slot)
+{
+	return slot->hva + (slot->npages << PAGE_SHIFT);
+}
+
+/*
+ * The next generation: @old without @del (may be NULL), with @add (may be
+ * NULL), both orders kept by merging.
+ */
+static struct mhv_memslots *slots_build(const struct mhv_memslots *old,
+					const struct mhv_memslot *del,
+					const struct mhv_memslot *add)
+{
+	struct mhv_memslots *new = slots_alloc(old->nr - !!del + !!add);
+	const struct mhv_memslot *slot, *todo = add;
+	unsigned long max_end = 0;
+	unsigned int i, n;
+
+	if (!new)
+		return NULL;
+	new->generation = old->generation + 1;
+	new->ids = old->ids;
+
+	for (i = 0, n = 0; n < new->nr; ) {
+		slot = i < old->nr ? old->slot[i] : NULL;
+		if (slot && slot == del) {
+			i++;
+		} else if (todo && (!slot || todo->base < slot->base)) {
+			new->slot[n++] = todo;
+			todo = NULL;
+		} else {
+			new->slot[n++] = slot;
+			i++;
+		}
+	}
+
+	todo = add;
+	for (i = 0, n = 0; n < new->nr; ) {
+		slot = i < old->nr ? old->by_hva[i].slot : NULL;
+		if (slot && slot == del) {
+			i++;
+			continue;
+		}
+		if (todo && (!slot || todo->hva < slot->hva)) {
+			slot = todo;
+			todo = NULL;
+		} else {
+			i++;
+		}
+		max_end = max(max_end, slot_hva_end(slot));
+		new->by_hva[n].slot = slot;
+		new->by_hva[n++].max_end = max_end;
+	}
+	return new;
+}
+
+/* Does a slot other than @self have a frame of [base, base + npages)? */
+static bool slots_overlap(const struct mhv_memslots *slots, const struct mhv_memslot *self,
+			  gfn_t base, unsigned long npages)
+{
+	unsigned int lo = 0, hi = slots->nr, mid;
+
+	/* The first slot that ends beyond base; slots do not overlap each other. */
+	while (lo < hi) {
+		mid = (lo + hi) / 2;
+		if (slots->slot[mid]->base + slots->slot[mid]->npages <= base)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (lo < slots->nr && slots->slot[lo] == self)
+		lo++;
+	return lo < slots->nr && slots->slot[lo]->base < base + npages;
+}
+
+/**
+ * mhv_memslots_init - give a new VM its empty set of slots
+ * @vm: the VM, not yet visible to userspace
+ *
+ * Context: may sleep.  Returns: 0 or -ENOMEM.
+ */
+int mhv_memslots_init(struct mhv_vm *vm)
+{
+	struct mhv_memslots *slots = slots_alloc(0);
+
+	if (!slots)
+		return -ENOMEM;
+	slots->ids = kzalloc(sizeof(*slots->ids), GFP_KERNEL_ACCOUNT);
+	if (!slots->ids) {
+		kvfree(slots);
+		return -ENOMEM;
+	}
+	xa_init_flags(slots->ids, XA_FLAGS_ACCOUNT);
+	vm->slots = slots;
+	return 0;
+}
+
+/**
+ * mhv_memslots_destroy - free a VM's slots
+ * @vm: the VM, that nobody else can reach any more; its MMU notifier is gone
+ *
+ * Context: may sleep.  Copes with a VM whose mhv_memslots_init() failed; must
+ * come before vm->srcu is cleaned up.
+ */
+void mhv_memslots_destroy(struct mhv_vm *vm)
+{
+	struct mhv_memslots *slots = vm->slots;
+	unsigned int i;
+
+	if (!slots)
+		return;
+	srcu_barrier(&vm->srcu);
+	for (i = 0; i < slots->nr; i++) {
+		kvfree(slots->slot[i]->dirty);
+		kfree(slots->slot[i]);
+	}
+	xa_destroy(slots->ids);
+	kfree(slots->ids);
+	kvfree(slots);
+	vm->slots = NULL;
+}
+
+static unsigned long dirty_words(const struct mhv_memslot *slot)
+{
+	return BITS_TO_LONGS(slot->npages);
+}
+
+/*
+ * Put @add in the place of @del (either may be NULL) where readers find it.
+ * The old array and slot are freed once no reader can hold them; waited for
+ * only where memory has gone, so that nobody writes to it after the ioctl.
+ */
+static int slots_replace(struct mhv_vm *vm, const struct mhv_memslot *del,
+			 struct mhv_memslot *add)
+{
+	struct mhv_memslots *old = vm->slots, *new;
+	bool moved = del && (!add || add->base != del->base);
+
+	new = slots_build(old, del, add);
+	if (!new)
+		return -ENOMEM;
+	if (add) {
+		void *prev = xa_store(old->ids, add->id, add, GFP_KERNEL_ACCOUNT);
+
+		if (xa_is_err(prev)) {
+			kvfree(new);
+			return xa_err(prev);
+		}
+	} else {
+		xa_erase(old->ids, del->id);
+	}
+
+	/*
+	 * A slot that leaves stays in sight of the MMU notifier until its
+	 * mappings are gone: memory that the VMM unmaps meanwhile must not
+	 * stay mapped in the guest.
+	 */
+	mhv_mmu_publish(vm, new, moved ? del : NULL);
+	if (moved) {
+		mhv_mmu_zap_slot(vm, del);
+		mhv_mmu_publish(vm, new, NULL);
+	} else if (del && add->dirty && !del->dirty) {
+		mhv_mmu_start_logging(vm, add);
+	} else if (del && !add->dirty && del->dirty) {
+		mhv_mmu_zap_slot(vm, add);	/* come back as large pages */
+	}
+
+	if (del)
+		synchronize_srcu_expedited(&vm->srcu);
+	call_srcu(&vm->srcu, &old->rcu, slots_free_rcu);
+	if (del) {
+		struct mhv_memslot *gone = (struct mhv_memslot *)del;
+
+		if (!add || add->dirty != gone->dirty)
+			kvfree(gone->dirty);
+		call_srcu(&vm->srcu, &gone->rcu, slot_free_rcu);
+	}
+	return 0;
+}
+
+/* What concerns the request alone, whatever slots there are. */
+static bool region_valid(const struct kvm_userspace_memory_region *mem)
+{
+	if (mem->flags & ~SLOT_FLAGS)
+		return false;
+	if ((mem->slot >> 16) || (u16)mem->slot >= MHV_NR_MEMSLOTS)
+		return false;
+	if (!PAGE_ALIGNED(mem->memory_size) || !PAGE_ALIGNED(mem->guest_phys_addr) ||
+	    !PAGE_ALIGNED(mem->userspace_addr))
+		return false;
+	if (mem->userspace_addr != untagged_addr(mem->userspace_addr) ||
+	    !access_ok((void __user *)(unsigned long)mem->userspace_addr, mem->memory_size))
+		return false;
+	if (mem->guest_phys_addr + mem->memory_size < mem->guest_phys_addr)
+		return false;
+	return (mem->memory_size >> PAGE_SHIFT) <= MHV_MAX_SLOT_PAGES;
+}
+
+/* Make the slot that a valid request describes, with its dirty bitmap. */
+static struct mhv_memslot *slot_create(const struct kvm_userspace_memory_region *mem,
+				       const struct mhv_memslot *old)
+{
+	struct mhv_memslot *slot = kzalloc(sizeof(*slot), GFP_KERNEL_ACCOUNT);
+
+	if (!slot)
+		return NULL;
+	slot->base = mem->guest_phys_addr >> PAGE_SHIFT;
+	slot->npages = mem->memory_size >> PAGE_SHIFT;
+	slot->hva = mem->userspace_addr;
+	slot->flags = mem->flags;
+	slot->id = (u16)mem->slot;
+	if (!(mem->flags & KVM_MEM_LOG_DIRTY_PAGES))
+		return slot;
+
+	slot->dirty = old ? old->dirty : NULL;
+	if (!slot->dirty)
+		slot->dirty = kvcalloc(dirty_words(slot), sizeof(long), GFP_KERNEL_ACCOUNT);
+	if (!slot->dirty) {
+		kfree(slot);
+		return NULL;
+	}
+	return slot;
+}
+
+static int slot_set(struct mhv_vm *vm, const struct kvm_userspace_memory_region *mem)
+{
+	const struct mhv_memslot *old = xa_load(vm->slots->ids, (u16)mem->slot);
+	gfn_t base = mem->guest_phys_addr >> PAGE_SHIFT;
+	unsigned long npages = mem->memory_size >> PAGE_SHIFT;
+	struct mhv_memslot *new;
+	int r;
+
+	if (!npages)
+		return old ? slots_replace(vm, old, NULL) : -EINVAL;
+
+	if (old) {
+		if (mem->userspace_addr != old->hva || npages != old->npages ||
+		    ((mem->flags ^ old->flags) & KVM_MEM_READONLY))
+			return -EINVAL;
+		if (base == old->base && mem->flags == old->flags)
+			return 0;
+	}
+	if (!old || base != old->base) {
+		if (slots_overlap(vm->slots, old, base, npages))
+			return -EEXIST;
+		if (base + npages - 1 > mhv_mmu_max_gfn())
+			return -EINVAL;
+	}
+
+	new = slot_create(mem, old);
+	if (!new)
+		return -ENOMEM;
+	r = slots_replace(vm, old, new);
+	if (r) {
+		if (!old || new->dirty != old->dirty)
+			kvfree(new->dirty);
+		kfree(new);
+	}
+	return r;
+}
+
+/**
+ * mhv_memslot_set - KVM_SET_USER_MEMORY_REGION
+ * @vm: the VM
+ * @mem: the request, already copied from userspace
+ *
+ * Creates, moves or deletes a slot, or changes its flags.
+ *
+ * Context: may sleep; takes slots_lock; waits for readers where memory goes,
+ * so the caller holds no srcu.
+ *
+ * Returns: 0; -EINVAL for a request that breaks a rule (alignment, unknown
+ * flag, number or range out of bounds, deletion of no slot, change of size,
+ * address or KVM_MEM_READONLY); -EEXIST if it overlaps another slot; -ENOMEM.
+ */
+int mhv_memslot_set(struct mhv_vm *vm, const struct kvm_userspace_memory_region *mem)
+{
+	int r;
+
+	if (!region_valid(mem))
+		return -EINVAL;
+	mutex_lock(&vm->slots_lock);
+	r = slot_set(vm, mem);
+	mutex_unlock(&vm->slots_lock);
+	return r;
+}
+
+/**
+ * mhv_memslot_find - the slot of a guest frame
+ * @vm: the VM
+ * @gfn: the frame
+ *
+ * Context: any; the caller holds vm->srcu for as long as it uses the slot.
+ *
+ * Returns: the slot or NULL.
+ */
+const struct mhv_memslot *mhv_memslot_find(struct mhv_vm *vm, gfn_t gfn)
+{
+	return mhv_slots_find(READ_ONCE(vm->slots), gfn);
+}
+
+/**
+ * mhv_gfn_to_hva - where the VMM has a guest frame
+ * @vm: the VM
+ * @gfn: the frame
+ * @write: to write there
+ *
+ * Context: any; the caller holds vm->srcu.
+ *
+ * Returns: the virtual address in vm->mm, page-aligned; 0 if there is no
+ * slot, or if it is read-only and @write.  (Page 0 can be a slot's, but no
+ * VMM may map it unless the administrator lets it.)
+ */
+unsigned long mhv_gfn_to_hva(struct mhv_vm *vm, gfn_t gfn, bool write)
+{
+	const struct mhv_memslot *slot = mhv_memslot_find(vm, gfn);
+
+	if (!slot || (write && (slot->flags & KVM_MEM_READONLY)))
+		return 0;
+	return mhv_slot_hva(slot, gfn);
+}
+
+/**
+ * mhv_mark_dirty - log that a frame was written
+ * @vm: the VM
+ * @slot: its slot
+ * @gfn: the frame
+ *
+ * After the write, so that a reader of the log that clears the bit in between
+ * finds it set the next time.
+ *
+ * Context: any; the caller holds vm->srcu or vm->mmu_lock.
+ */
+void mhv_mark_dirty(struct mhv_vm *vm, const struct mhv_memslot *slot, gfn_t gfn)
+{
+	unsigned long bit = gfn - slot->base;
+
+	/* The test spares the cache line that all vCPUs would fight for. */
+	if (slot->dirty && !test_bit(bit, slot->dirty))
+		set_bit(bit, slot->dirty);
+}
+
+/* Put bits back that could not be given to userspace. */
+static void dirty_restore(const struct mhv_memslot *slot, unsigned long first,
+			  unsigned int nr, const unsigned long *bits)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		atomic_long_or(bits[i], (atomic_long_t *)&slot->dirty[first + i]);
+}
+
+static int dirty_copy(struct mhv_vm *vm, const struct mhv_memslot *slot,
+		      unsigned long __user *out)
+{
+	unsigned long buf[DIRTY_CHUNK], first, words = dirty_words(slot);
+	unsigned int nr;
+	bool any = false;
+	int r = 0;
+
+	for (first = 0; first < words && !r; first += nr) {
+		nr = min_t(unsigned long, words - first, DIRTY_CHUNK);
+		mhv_mmu_collect_dirty(vm, slot, first, nr, buf);
+		any = any || memchr_inv(buf, 0, nr * sizeof(long));
+		if (copy_to_user(out + first, buf, nr * sizeof(long))) {
+			dirty_restore(slot, first, nr, buf);
+			r = -EFAULT;
+		}
+		cond_resched();
+	}
+
+	/*
+	 * A CPU that still has a writable translation may write without
+	 * being logged until here; userspace reads the pages afterwards.
+	 */
+	if (any)
+		mhv_mmu_flush(vm);
+	return r;
+}
+
+/**
+ * mhv_dirty_log_get - KVM_GET_DIRTY_LOG
+ * @vm: the VM
+ * @log: the request, already copied from userspace
+ *
+ * Gives the bitmap of frames written since the last call, rounded up to 64
+ * bits, and starts anew: they are write-protected again.
+ *
+ * Context: may sleep; takes slots_lock.
+ *
+ * Returns: 0; -EINVAL for a slot number out of bounds; -ENOENT if there is no
+ * such slot or it does not log; -EFAULT.
+ */
+int mhv_dirty_log_get(struct mhv_vm *vm, struct kvm_dirty_log *log)
+{
+	const struct mhv_memslot *slot;
+	int r = -ENOENT;
+
+	if ((log->slot >> 16) || (u16)log->slot >= MHV_NR_MEMSLOTS)
+		return -EINVAL;
+	mutex_lock(&vm->slots_lock);
+	slot = xa_load(vm->slots->ids, (u16)log->slot);
+	if (slot && slot->dirty)
+		r = dirty_copy(vm, slot, log->dirty_bitmap);
+	mutex_unlock(&vm->slots_lock);
+	return r;
+}

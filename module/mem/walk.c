@@ -1,0 +1,375 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The walk of the guest's own page tables, and the fetch of instruction bytes.
+ * Entered from the emulator, from backends that decode an instruction, and KVM_TRANSLATE.
+ * The caller holds vm->srcu and has the vCPU loaded; reading the tables may sleep.
+ * AMD APM volume 2, "Page Translation and Protection"; Intel SDM volume 3, "Paging".
+ */
+#include <linux/mm.h>
+#include <linux/uaccess.h>
+
+#include "backend.h"
+#include "paging.h"
+
+/* Attempts to set accessed and dirty bits while others change the entry. */
+#define MAX_AD_TRIES	16
+
+/**
+ * struct trail - the entries that a walk went through
+ * @gpa: where each is, by level
+ * @pte: its value
+ * @leaf: the level of the last
+ */
+struct trail {
+	gpa_t gpa[PG_MAX_LEVELS + 1];
+	u64 pte[PG_MAX_LEVELS + 1];
+	unsigned int leaf;
+};
+
+/* Read @size bytes (1 to 16) of the VMM's memory, by two loads that may overlap. */
+static __always_inline bool read_small(void *to, const void __user *from, unsigned int size)
+{
+	unsigned int tail;
+
+	if (!user_read_access_begin(from, size))
+		return false;
+	if (size >= 8) {
+		tail = size - 8;
+		unsafe_get_user(*(u64 *)to, (const u64 __user *)from, fault);
+		unsafe_get_user(*(u64 *)(to + tail), (const u64 __user *)(from + tail), fault);
+	} else if (size >= 4) {
+		tail = size - 4;
+		unsafe_get_user(*(u32 *)to, (const u32 __user *)from, fault);
+		unsafe_get_user(*(u32 *)(to + tail), (const u32 __user *)(from + tail), fault);
+	} else {
+		for (tail = 0; tail < size; tail++)
+			unsafe_get_user(*(u8 *)(to + tail), (const u8 __user *)(from + tail),
+					fault);
+	}
+	user_read_access_end();
+	return true;
+fault:
+	user_read_access_end();
+	return false;
+}
+
+static __always_inline bool read_entry(struct mhv_memslots *slots, gpa_t gpa,
+				       unsigned int size, u64 *pte)
+{
+	const struct mhv_memslot *slot = mhv_slots_find(slots, gpa >> PAGE_SHIFT);
+	const void __user *from;
+	u32 narrow;
+
+	if (unlikely(!slot))
+		return false;
+	from = (const void __user *)(mhv_slot_hva(slot, gpa >> PAGE_SHIFT) + offset_in_page(gpa));
+	if (!user_read_access_begin(from, size))
+		return false;
+	if (size == 8) {
+		unsafe_get_user(*pte, (const u64 __user *)from, fault);
+	} else {
+		unsafe_get_user(narrow, (const u32 __user *)from, fault);
+		*pte = narrow;
+	}
+	user_read_access_end();
+	return true;
+fault:
+	user_read_access_end();
+	return false;
+}
+
+/* Before the first table: the root, or in PAE mode the PDPTE if the CPU keeps those. */
+static __always_inline gpa_t first_table(struct mhv_vcpu *vcpu, unsigned int levels)
+{
+	u64 cr3 = vcpu->state.cr3;
+
+	if (levels == 2)
+		return cr3 & 0xfffff000;
+	if (levels == 3)
+		return cr3 & 0xffffffe0;
+	return cr3 & GPTE_ADDR;
+}
+
+/*
+ * The walk for an access that the CPU has made a moment ago: no check but for
+ * presence, no bit to set.  This is what every intercepted instruction costs
+ * on a CPU that does not report its length.
+ *
+ * Returns: whether @gpa is filled.  If not, the long way says why.
+ */
+static __always_inline bool walk_quick(struct mhv_vcpu *vcpu, u64 linear, gpa_t *gpa)
+{
+	struct mhv_memslots *slots = READ_ONCE(vcpu->vm->slots);
+	unsigned int levels, level, shift, size;
+	gpa_t table;
+	u64 pte;
+
+	mhv_state_need(vcpu, MHV_G_CR | MHV_G_EFER);
+	levels = paging_levels(vcpu->state.cr0, vcpu->state.cr4, vcpu->state.efer);
+	if (levels < 4)
+		linear = (u32)linear;
+	if (!levels) {
+		*gpa = linear;
+		return true;
+	}
+	size = levels == 2 ? 4 : 8;
+	table = first_table(vcpu, levels);
+	for (level = levels; ; level--) {
+		shift = paging_shift(levels, level);
+		pte = (linear >> shift) & (PAGE_SIZE / size - 1);
+		if (!read_entry(slots, table + pte * size, size, &pte) || !(pte & GPTE_P))
+			return false;
+		if (paging_is_leaf(levels, vcpu->state.cr4, level, pte))
+			break;
+		table = pte & GPTE_ADDR;
+	}
+	*gpa = paging_leaf_base(levels, level, pte) | (linear & (BIT_ULL(shift) - 1));
+	return true;
+}
+
+static int walk_fault(const struct paging *p, u64 linear, u32 access, u32 why,
+		      struct mhv_walk *walk)
+{
+	walk->faulted = true;
+	walk->fault_addr = linear;
+	walk->fault_error = paging_error(p, access, why);
+	return -EFAULT;
+}
+
+/* In PAE mode, PDPTEs that the CPU loads with CR3 count, not those in memory. */
+static bool read_level(struct mhv_vcpu *vcpu, const struct paging *p, unsigned int level,
+		       struct trail *trail)
+{
+	unsigned int size = p->levels == 2 ? 4 : 8;
+
+	if (p->levels == 3 && level == 3 && mhv_backend->caps.pdptr_cached) {
+		mhv_state_need(vcpu, MHV_G_PDPTR);
+		trail->pte[level] = vcpu->state.pdptr[(trail->gpa[level] >> 3) & 3];
+		return true;
+	}
+	return read_entry(READ_ONCE(vcpu->vm->slots), trail->gpa[level], size, &trail->pte[level]);
+}
+
+/*
+ * Go down the tables, and check what every access is checked for.
+ *
+ * Returns: 0 with @trail and @walk->gpa filled, or -EFAULT with the #PF in @walk.
+ */
+static int walk_tables(struct mhv_vcpu *vcpu, const struct paging *p, u64 linear, u32 access,
+		       struct trail *trail, struct mhv_walk *walk)
+{
+	unsigned int size = p->levels == 2 ? 4 : 8, level, shift;
+	gpa_t table = first_table(vcpu, p->levels);
+	u64 pte, all = ~0ULL, any = 0;
+	bool leaf;
+
+	for (level = p->levels; ; level--) {
+		shift = paging_shift(p->levels, level);
+		trail->gpa[level] = table + ((linear >> shift) & (PAGE_SIZE / size - 1)) * size;
+		/* A table that is not in memory reads as nothing present. */
+		if (!read_level(vcpu, p, level, trail) || !(trail->pte[level] & GPTE_P))
+			return walk_fault(p, linear, access, 0, walk);
+		pte = trail->pte[level];
+		leaf = paging_is_leaf(p->levels, p->cr4, level, pte);
+		if (pte & paging_reserved(p, level, leaf))
+			return walk_fault(p, linear, access, MHV_ACC_PRESENT | MHV_ACC_RSVD, walk);
+		if (p->levels != 3 || level != 3) {	/* a PDPTE of PAE has no permissions */
+			all &= pte;
+			any |= pte;
+		}
+		if (leaf)
+			break;
+		table = pte & GPTE_ADDR;
+	}
+	if (paging_denied(p, all, any, access, vcpu->state.rflags & X86_EFLAGS_AC))
+		return walk_fault(p, linear, access, MHV_ACC_PRESENT, walk);
+	trail->leaf = level;
+	walk->page_size = BIT(shift);
+	walk->gpa = paging_leaf_base(p->levels, level, pte) | (linear & (BIT_ULL(shift) - 1));
+	return 0;
+}
+
+/*
+ * Set accessed bits on the way, and the leaf's dirty bit for a write, as the
+ * CPU does.  Tables in read-only memory stay as they are.
+ *
+ * Returns: whether an entry changed meanwhile, so that the walk is void.
+ */
+static bool set_accessed_dirty(struct mhv_vcpu *vcpu, const struct paging *p,
+			       struct trail *trail, bool write)
+{
+	unsigned int level, top = p->levels == 3 ? 2 : p->levels;
+	unsigned int size = p->levels == 2 ? 4 : 8;
+
+	for (level = top; level >= trail->leaf; level--) {
+		u64 old = trail->pte[level], new = old | GPTE_A;
+
+		if (level == trail->leaf && write)
+			new |= GPTE_D;
+		if (new != old &&
+		    mhv_gmem_cmpxchg(vcpu->vm, trail->gpa[level], &old, &new, size) == -EAGAIN)
+			return true;
+	}
+	return false;
+}
+
+/**
+ * mhv_walk - translate a linear address by the guest's page tables
+ * @vcpu: the vCPU, loaded
+ * @linear: the address; its upper half counts in long mode alone
+ * @access: MHV_ACC_WRITE, _FETCH, _USER (CPL 3; not for an access that is
+ *	supervisor's whatever the CPL), _IMPLICIT, _PEEK
+ * @walk: result
+ *
+ * Checks permissions and reserved bits as the CPU would, and sets accessed and
+ * dirty bits.  Whether there is memory at the result is another question.
+ *
+ * Context: a thread of the VMM, vm->srcu held, may sleep.
+ *
+ * Returns: 0 with @walk->gpa and page_size filled, or -EFAULT with faulted set
+ * and the #PF to deliver in fault_addr and fault_error.
+ */
+int mhv_walk(struct mhv_vcpu *vcpu, gva_t linear, u32 access, struct mhv_walk *walk)
+{
+	struct paging p;
+	struct trail trail;
+	unsigned int tries;
+	int r;
+
+	mhv_state_need(vcpu, MHV_G_CR | MHV_G_EFER | MHV_G_RIP_FLAGS);
+	p.cr0 = vcpu->state.cr0;
+	p.cr4 = vcpu->state.cr4;
+	p.efer = vcpu->state.efer;
+	p.maxphyaddr = vcpu->maxphyaddr;
+	p.gbpages = boot_cpu_has(X86_FEATURE_GBPAGES);	/* it is the CPU that walks */
+	p.levels = paging_levels(p.cr0, p.cr4, p.efer);
+	walk->faulted = false;
+	if (p.levels < 4)
+		linear = (u32)linear;
+	if (!p.levels) {
+		walk->gpa = linear;
+		walk->page_size = PAGE_SIZE;
+		return 0;
+	}
+	for (tries = 0; ; tries++) {
+		r = walk_tables(vcpu, &p, linear, access, &trail, walk);
+		if (r || (access & MHV_ACC_PEEK) || tries == MAX_AD_TRIES)
+			return r;
+		if (!set_accessed_dirty(vcpu, &p, &trail, access & MHV_ACC_WRITE))
+			return 0;
+	}
+}
+
+/* The instruction bytes of one page.  Returns 0, -EFAULT (a #PF) or -ENXIO. */
+static __always_inline int fetch_page(struct mhv_vcpu *vcpu, u64 linear, u8 *buf,
+				      unsigned int n, struct mhv_walk *walk)
+{
+	const struct mhv_memslot *slot;
+	const void __user *from;
+	gpa_t gpa;
+
+	if (unlikely(!walk_quick(vcpu, linear, &gpa))) {
+		u32 user = mhv_cpl(vcpu) == 3 ? MHV_ACC_USER : 0;
+		int r = mhv_walk(vcpu, linear, MHV_ACC_FETCH | user, walk);
+
+		if (r)
+			return r;
+		gpa = walk->gpa;
+	}
+	slot = mhv_slots_find(READ_ONCE(vcpu->vm->slots), gpa >> PAGE_SHIFT);
+	if (unlikely(!slot))
+		return -ENXIO;
+	from = (const void __user *)(mhv_slot_hva(slot, gpa >> PAGE_SHIFT) + offset_in_page(gpa));
+	return likely(read_small(buf, from, n)) ? 0 : -ENXIO;
+}
+
+/**
+ * mhv_fetch - read the bytes of the instruction that the vCPU has just executed
+ * @vcpu: the vCPU, loaded
+ * @linear: CS.base + RIP
+ * @buf: to here
+ * @len: 1 to 15 bytes; the instruction may be shorter
+ * @walk: what is wrong with the bytes that are missing: faulted with the #PF,
+ *	or not faulted if there is no memory
+ *
+ * The CPU has fetched the instruction, so permissions are not checked again.
+ *
+ * Context: a thread of the VMM, vm->srcu held, may sleep.
+ *
+ * Returns: how many bytes there are: less than @len if the next page has none,
+ * which matters only if the instruction goes on there.  -EFAULT for a #PF at
+ * the first byte (another vCPU has changed the tables), -ENXIO if there is no
+ * memory.
+ */
+int mhv_fetch(struct mhv_vcpu *vcpu, gva_t linear, u8 *buf, unsigned int len,
+	      struct mhv_walk *walk)
+{
+	unsigned int n = PAGE_SIZE - offset_in_page(linear);
+	int r;
+
+	walk->faulted = false;
+	if (likely(n >= len))
+		n = len;
+	r = fetch_page(vcpu, linear, buf, n, walk);
+	if (unlikely(r))
+		return r;
+	if (likely(n == len))
+		return len;
+	if (fetch_page(vcpu, linear + n, buf + n, len - n, walk))
+		return n;
+	return len;
+}
+
+/**
+ * mhv_translate - KVM_TRANSLATE
+ * @vcpu: the vCPU, loaded
+ * @tr: linear_address is the question; the rest is the answer
+ *
+ * The translation that a supervisor's read would take.  Like KVM, says
+ * nothing of permissions.
+ *
+ * Context: a thread of the VMM, may sleep; takes vm->srcu.
+ *
+ * Returns: 0.
+ */
+int mhv_translate(struct mhv_vcpu *vcpu, struct kvm_translation *tr)
+{
+	int idx = srcu_read_lock(&vcpu->vm->srcu);
+	struct mhv_walk walk;
+	bool ok;
+
+	ok = !mhv_walk(vcpu, tr->linear_address, MHV_ACC_PEEK, &walk);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	tr->physical_address = ok ? walk.gpa : ~0ULL;
+	tr->valid = ok;
+	tr->writeable = 1;
+	tr->usermode = 0;
+	return 0;
+}
+
+/**
+ * mhv_load_pdptrs - load the four PDPTEs, as PAE paging does with CR3
+ * @vcpu: the vCPU, loaded
+ * @cr3: where they are
+ *
+ * Context: a thread of the VMM, vm->srcu held, may sleep.
+ *
+ * Returns: 0, or -EINVAL, and nothing changed, if one that is present has
+ * reserved bits set, or they are not in memory: MOV to CR is then to raise #GP.
+ */
+int mhv_load_pdptrs(struct mhv_vcpu *vcpu, u64 cr3)
+{
+	const struct paging p = { .levels = 3, .maxphyaddr = vcpu->maxphyaddr };
+	u64 pdptr[4];
+	unsigned int i;
+
+	if (mhv_gmem_read(vcpu->vm, cr3 & 0xffffffe0, pdptr, sizeof(pdptr)))
+		return -EINVAL;
+	for (i = 0; i < 4; i++) {
+		if ((pdptr[i] & GPTE_P) && (pdptr[i] & paging_reserved(&p, 3, false)))
+			return -EINVAL;
+	}
+	mhv_state_change(vcpu, MHV_G_PDPTR);
+	memcpy(vcpu->state.pdptr, pdptr, sizeof(pdptr));
+	return 0;
+}
