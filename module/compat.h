@@ -10,8 +10,10 @@
 #include <linux/context_tracking.h>
 #include <linux/entry-kvm.h>
 #include <linux/eventfd.h>
+#include <linux/hrtimer.h>
 #include <linux/instrumentation.h>
 #include <linux/irqflags.h>
+#include <linux/mm.h>
 #include <linux/smp.h>
 #include <linux/version.h>
 #include <linux/vtime.h>
@@ -71,13 +73,74 @@ static inline void mhv_eventfd_signal(struct eventfd_ctx *ctx)
 #endif
 }
 
+/* A timer on the monotonic clock. */
+static inline void mhv_hrtimer_setup(struct hrtimer *timer,
+				     enum hrtimer_restart (*fn)(struct hrtimer *),
+				     enum hrtimer_mode mode)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 13, 0)
+	hrtimer_setup(timer, fn, CLOCK_MONOTONIC, mode);
+#else
+	hrtimer_init(timer, CLOCK_MONOTONIC, mode);
+	timer->function = fn;
+#endif
+}
+
 static inline void mhv_fpu_to_user(struct fpu_guest *fpu, void *buf,
 				   unsigned int size, u64 xfeatures, u32 pkru)
 {
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+	/* The 6.1 stable series got the argument with 6.1.62. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0) || \
+	(LINUX_VERSION_CODE >= KERNEL_VERSION(6, 1, 62) && \
+	 LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0))
 	fpu_copy_guest_fpstate_to_uabi(fpu, buf, size, xfeatures, pkru);
 #else
 	fpu_copy_guest_fpstate_to_uabi(fpu, buf, size, pkru);
+#endif
+}
+
+/* A nested fault: end on any signal, and let NUMA balancing see the access. */
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 6, 0)
+#define MHV_FOLL_FAULT	(FOLL_INTERRUPTIBLE | FOLL_HONOR_NUMA_FAULT)
+#elif LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+#define MHV_FOLL_FAULT	FOLL_INTERRUPTIBLE
+#else
+#define MHV_FOLL_FAULT	0
+#endif
+
+/*
+ * The frame that a VMA without struct pages maps at @addr.  mmap_lock held.
+ * 0 or -errno; the MMU notifier tells when it is no longer so.
+ */
+static inline int mhv_follow_pfnmap(struct vm_area_struct *vma, unsigned long addr,
+				    unsigned long *pfn, bool *writable)
+{
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 12, 0)
+	struct follow_pfnmap_args args = { .vma = vma, .address = addr };
+	int r = follow_pfnmap_start(&args);
+
+	if (r)
+		return r;
+	*pfn = args.pfn;
+	*writable = args.writable;
+	follow_pfnmap_end(&args);
+	return 0;
+#else
+	spinlock_t *ptl;
+	pte_t *pte;
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
+	int r = follow_pte(vma, addr, &pte, &ptl);
+#else
+	int r = follow_pte(vma->vm_mm, addr, &pte, &ptl);
+#endif
+
+	if (r)
+		return r;
+	__acquire(ptl);		/* follow_pte() does not tell sparse */
+	*pfn = pte_pfn(*pte);
+	*writable = pte_write(*pte);
+	pte_unmap_unlock(pte, ptl);
+	return 0;
 #endif
 }
 
