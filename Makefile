@@ -5,7 +5,7 @@
 # The kernel to build the module for: the running one, else the newest whose headers are installed.
 newest := $(shell ls -d /lib/modules/*/build 2>/dev/null | sort -V | tail -n 1)
 KDIR ?= $(or $(wildcard /lib/modules/$(shell uname -r)/build),$(newest))
-KVER = $(shell cat $(KDIR)/include/config/kernel.release 2>/dev/null)
+KVER = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h 2>/dev/null)
 
 PREFIX ?= /usr/local
 DESTDIR ?=
