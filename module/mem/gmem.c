@@ -91,49 +91,39 @@ int mhv_gmem_write(struct mhv_vm *vm, gpa_t gpa, const void *data, unsigned int 
 }
 
 /* CMPXCHG16B on the VMM's memory.  Returns 0, 1 if it held something else, -EFAULT. */
-static int user_cmpxchg16b(void __user *ptr, u64 *old, const u64 *new)
+static int user_cmpxchg16(void __user *ptr, u64 *old, const u64 *new)
 {
-	bool same;
-	int err = 0;
+	int r = -EFAULT;
 
 	if (!user_access_begin(ptr, 16))
-		return -EFAULT;
+		return r;
 	asm volatile("1: lock cmpxchg16b %[mem]\n"
+		     "mov $0, %[r]\n"
+		     "setnz %b[r]\n"
 		     "2:\n"
-		     _ASM_EXTABLE_TYPE_REG(1b, 2b, EX_TYPE_EFAULT_REG, %2)
-		     : "=@ccz" (same), [mem] "+m" (*(unsigned __int128 __force *)ptr), "+r" (err),
+		     _ASM_EXTABLE_UA(1b, 2b)
+		     : [mem] "+m" (*(unsigned __int128 __force *)ptr), [r] "+q" (r),
 		       "+a" (old[0]), "+d" (old[1])
 		     : "b" (new[0]), "c" (new[1])
-		     : "memory");
+		     : "memory", "cc");
 	user_access_end();
-	return err ? err : !same;
+	return r;
 }
-
-#define USER_CMPXCHG(name, type)					\
-static int name(void __user *ptr, type *old, type new)			\
-{									\
-	return __try_cmpxchg_user((type __user *)ptr, old, new, fault);	\
-}
-
-USER_CMPXCHG(user_cmpxchg_8, u8)
-USER_CMPXCHG(user_cmpxchg_16, u16)
-USER_CMPXCHG(user_cmpxchg_32, u32)
-USER_CMPXCHG(user_cmpxchg_64, u64)
 
 /* Returns 0, 1 if it held something else, -EFAULT. */
 static int user_cmpxchg(void __user *ptr, void *old, const void *new, unsigned int len)
 {
 	switch (len) {
 	case 1:
-		return user_cmpxchg_8(ptr, old, *(const u8 *)new);
+		return __try_cmpxchg_user((u8 __user *)ptr, (u8 *)old, *(const u8 *)new, fault1);
 	case 2:
-		return user_cmpxchg_16(ptr, old, *(const u16 *)new);
+		return __try_cmpxchg_user((u16 __user *)ptr, (u16 *)old, *(const u16 *)new, fault2);
 	case 4:
-		return user_cmpxchg_32(ptr, old, *(const u32 *)new);
+		return __try_cmpxchg_user((u32 __user *)ptr, (u32 *)old, *(const u32 *)new, fault4);
 	case 8:
-		return user_cmpxchg_64(ptr, old, *(const u64 *)new);
+		return __try_cmpxchg_user((u64 __user *)ptr, (u64 *)old, *(const u64 *)new, fault8);
 	default:
-		return user_cmpxchg16b(ptr, old, new);
+		return user_cmpxchg16(ptr, old, new);
 	}
 }
 

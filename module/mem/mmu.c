@@ -634,8 +634,8 @@ typedef bool (*leaf_fn)(u64 *entry, unsigned int level);
  *
  * Returns: whether any call said true.
  */
-static bool for_each_leaf(u64 *table, unsigned int level, gfn_t base, gfn_t start,
-			  gfn_t end, leaf_fn fn)
+static bool visit_leaves(u64 *table, unsigned int level, gfn_t base, gfn_t start,
+			 gfn_t end, leaf_fn fn)
 {
 	gfn_t span = level_pages(level), gfn;
 	bool any = false;
@@ -652,15 +652,15 @@ static bool for_each_leaf(u64 *table, unsigned int level, gfn_t base, gfn_t star
 		if (is_leaf(pte, level))
 			any |= fn(&table[i], level);
 		else
-			any |= for_each_leaf(pte_table(pte), level - 1, gfn, max(start, gfn),
-					     min(end, gfn + span), fn);
+			any |= visit_leaves(pte_table(pte), level - 1, gfn, max(start, gfn),
+					    min(end, gfn + span), fn);
 	}
 	return any;
 }
 
 static bool for_leaves(struct mhv_vm *vm, gfn_t start, gfn_t end, leaf_fn fn)
 {
-	return for_each_leaf(vm->mmu.root, mhv_backend->caps.levels, 0, start, end, fn);
+	return visit_leaves(vm->mmu.root, mhv_backend->caps.levels, 0, start, end, fn);
 }
 
 /* Bits are cleared one by one, atomically: the CPU sets others meanwhile. */
