@@ -989,11 +989,13 @@ int mhv_notifier_register(struct mhv_vm *vm)
  * When it returns no callback runs or will.  Before mhv_mmu_destroy() and
  * mhv_memslots_destroy().
  *
- * Context: may sleep.
+ * Context: may sleep.  Copes with a VM whose mhv_notifier_register() failed or
+ * never came.
  */
 void mhv_notifier_unregister(struct mhv_vm *vm)
 {
-	mmu_notifier_unregister(&vm->notifier, vm->mm);
+	if (vm->notifier.mm)
+		mmu_notifier_unregister(&vm->notifier, vm->mm);
 }
 
 /* ---- life ---- */
