@@ -815,16 +815,6 @@ void mhv_cpuid_vcpu_init(struct mhv_vcpu *vcpu)
 }
 
 /**
- * mhv_cpuid_vcpu_free - free what mhv_cpuid_set() allocated
- * @vcpu: the vCPU
- */
-void mhv_cpuid_vcpu_free(struct mhv_vcpu *vcpu)
-{
-	kvfree(vcpu->cpuid);
-	vcpu->cpuid = NULL;
-}
-
-/**
  * mhv_cpuid_set - KVM_SET_CPUID2
  * @vcpu: the vCPU
  * @user: the entries

@@ -558,7 +558,6 @@ void mhv_cpuid(struct mhv_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
 const struct kvm_cpuid_entry2 *mhv_cpuid_find(struct mhv_vcpu *vcpu, u32 leaf, u32 sub);
 void mhv_cpuid_runtime(struct mhv_vcpu *vcpu);
 void mhv_cpuid_vcpu_init(struct mhv_vcpu *vcpu);
-void mhv_cpuid_vcpu_free(struct mhv_vcpu *vcpu);
 void mhv_cpuid_setup(void);
 u64 mhv_host_xcr0(void);
 
@@ -616,6 +615,7 @@ int mhv_vcpu_run(struct mhv_vcpu *vcpu);
 void mhv_vcpu_load(struct mhv_vcpu *vcpu);
 void mhv_vcpu_put(struct mhv_vcpu *vcpu);
 void mhv_run_setup(void);
+void mhv_deliver_payload(struct mhv_vcpu *vcpu, struct mhv_event *ev);
 bool mhv_interrupts_allowed(struct mhv_vcpu *vcpu);
 bool mhv_ready_for_injection(struct mhv_vcpu *vcpu);
 

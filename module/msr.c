@@ -198,10 +198,6 @@ static int set_tsc_aux(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 va
 	if (vcpu->features & MHV_GUEST_INTEL && val >> 32)
 		return 1;
 	vcpu->tsc_aux = (u32)val;
-	/* Otherwise switched only when the vCPU is loaded. */
-	preempt_disable();
-	wrmsrl(MSR_TSC_AUX, vcpu->tsc_aux);
-	preempt_enable();
 	return 0;
 }
 
