@@ -20,7 +20,6 @@
  * @tsc_ratio_frac_bits: fraction bits of the scaling ratio
  * @tsc_max_ratio: the largest ratio
  * @spec_ctrl: IA32_SPEC_CTRL can be given to guests
- * @pdptrs: the CPU caches PDPTRs in group MHV_G_PDPTR, else it reads memory
  * @pdptr_cached: the CPU keeps the PDPTEs of PAE paging that it loaded with CR3
  *
  * The core tests these, never the vendor.
@@ -30,7 +29,6 @@ struct mhv_caps {
 	u8 levels;
 	bool tsc_scaling;
 	bool spec_ctrl;
-	bool pdptrs;
 	bool pdptr_cached;
 	u8 tsc_ratio_frac_bits;
 	u64 tsc_max_ratio;

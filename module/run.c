@@ -197,8 +197,13 @@ static void collect_nmis(struct mhv_vcpu *vcpu)
 				  atomic_xchg(&vcpu->nmi_queued, 0));
 }
 
-/* #PF's address and #DB's cause become visible when the event is delivered. */
-static void deliver_payload(struct mhv_vcpu *vcpu, struct mhv_event *ev)
+/**
+ * mhv_deliver_payload() - write an exception's payload where the guest finds it
+ * @vcpu: the vCPU, loaded
+ * @ev: the exception; #PF's address and #DB's cause become visible when it is
+ *	delivered, not when it is raised
+ */
+void mhv_deliver_payload(struct mhv_vcpu *vcpu, struct mhv_event *ev)
 {
 	if (!ev->has_payload)
 		return;
@@ -232,7 +237,7 @@ static bool inject_pending(struct mhv_vcpu *vcpu)
 		return true;
 	}
 	if (vcpu->exception.type) {
-		deliver_payload(vcpu, &vcpu->exception);
+		mhv_deliver_payload(vcpu, &vcpu->exception);
 		/* A fault's handler must find RF set, or it faults again on IRET. */
 		if (vcpu->exception.vector != X86_TRAP_DB &&
 		    vcpu->exception.type == MHV_EV_EXCEPTION) {

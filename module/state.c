@@ -699,7 +699,7 @@ int mhv_get_sregs2(struct mhv_vcpu *vcpu, struct kvm_sregs2 *sregs2)
 	if (!is_pae_paging(vcpu))
 		return 0;
 	/* Where the CPU does not cache them, memory has them. */
-	if (!mhv_backend->caps.pdptrs)
+	if (!mhv_backend->caps.pdptr_cached)
 		load_pdptrs(vcpu, vcpu->state.cr3);
 	mhv_state_need(vcpu, MHV_G_PDPTR);
 	memcpy(sregs2->pdptrs, vcpu->state.pdptr, sizeof(sregs2->pdptrs));

@@ -447,6 +447,7 @@ static int vcpu_build(struct mhv_vcpu *vcpu)
 	vcpu->pio_data = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	if (!vcpu->run || !vcpu->pio_data || !fpu_alloc_guest_fpstate(&vcpu->fpu))
 		return -ENOMEM;
+	mhv_cpuid_vcpu_init(vcpu);
 	r = mhv_backend->vcpu_create(vcpu);
 	if (!r)
 		r = mhv_msr_vcpu_init(vcpu);
