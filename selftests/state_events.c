@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * state_events.c - KVM_GET/SET_VCPU_EVENTS: exceptions, interrupts and NMIs put in by
+ * userspace, the interrupt shadow, and what is refused.
+ */
+#include "guest.h"
+#include "vm.h"
+
+static struct kvm_vcpu_events events;
+
+static void get(struct vcpu *vcpu)
+{
+	memset(&events, 0xff, sizeof(events));
+	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+}
+
+static volatile u64 vector, error;
+#define NONE 0xee
+
+static void on_event(struct isr_frame *frame)
+{
+	vector = frame->vector;
+	error = frame->error;
+}
+
+static void guest(void)
+{
+	for (int i = 0; i < 256; i++)
+		isr_table[i] = on_event;
+	for (;;) {
+		u64 value = vector | error << 32;
+
+		vector = NONE;
+		error = 0;
+		guest_sync(value);
+	}
+}
+
+static struct vcpu *start(void)
+{
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_VCPU_EVENTS);
+	vcpu = guest_new(guest);
+	run_sync(vcpu);
+	vcpu_finish_io(vcpu);
+	get(vcpu);
+	return vcpu;
+}
+
+TEST(nothing_pending)
+{
+	start();
+	EXPECT_EQ(events.exception.injected, 0);
+	EXPECT_EQ(events.interrupt.injected, 0);
+	EXPECT_EQ(events.interrupt.shadow, 0);
+	EXPECT_EQ(events.nmi.injected, 0);
+	EXPECT_EQ(events.nmi.pending, 0);
+	EXPECT_EQ(events.nmi.masked, 0);
+	EXPECT_EQ(events.sipi_vector, 0);
+	EXPECT_EQ(events.flags & (KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW),
+		  KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW);
+}
+
+TEST(exceptions)
+{
+	struct vcpu *vcpu = start();
+	static const struct {
+		u8 nr, has_error;
+		u32 error;
+	} rows[] = {
+		{ 0, 0, 0 }, { 1, 0, 0 }, { 6, 0, 0 }, { 13, 1, 0x18 },
+		{ 14, 1, 2 }, { 12, 1, 0x10 }, { 16, 0, 0 }, { 17, 1, 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		test_context("vector %u", rows[i].nr);
+		get(vcpu);
+		events.exception.injected = 1;
+		events.exception.nr = rows[i].nr;
+		events.exception.has_error_code = rows[i].has_error;
+		events.exception.error_code = rows[i].error;
+		events.flags = 0;
+		xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+		get(vcpu);
+		EXPECT_EQ(events.exception.injected, 1);
+		EXPECT_EQ(events.exception.nr, rows[i].nr);
+		EXPECT_EQ(events.exception.has_error_code, rows[i].has_error);
+		EXPECT_EQ(events.exception.error_code, rows[i].error);
+		EXPECT_EQ(run_sync(vcpu), rows[i].nr | (u64)rows[i].error << 32);
+		vcpu_finish_io(vcpu);
+		get(vcpu);
+		EXPECT_EQ(events.exception.injected, 0);
+	}
+}
+
+TEST(interrupt_and_nmi)
+{
+	struct vcpu *vcpu = start();
+
+	events.interrupt.injected = 1;
+	events.interrupt.nr = 0x41;
+	events.interrupt.soft = 0;
+	events.flags = 0;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	get(vcpu);
+	EXPECT_EQ(events.interrupt.injected, 1);
+	EXPECT_EQ(events.interrupt.nr, 0x41);
+	EXPECT_EQ(run_sync(vcpu), 0x41);
+	vcpu_finish_io(vcpu);
+
+	get(vcpu);
+	EXPECT_EQ(events.interrupt.injected, 0);
+	events.nmi.pending = 1;
+	events.flags = KVM_VCPUEVENT_VALID_NMI_PENDING;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	get(vcpu);
+	EXPECT_EQ(events.nmi.pending, 1);
+	EXPECT_EQ(run_sync(vcpu), 2);
+	vcpu_finish_io(vcpu);
+
+	/* Masked: it waits until the guest's IRET. */
+	get(vcpu);
+	EXPECT_EQ(events.nmi.pending, 0);
+	EXPECT_EQ(events.nmi.masked, 0);
+	events.nmi.pending = 1;
+	events.nmi.masked = 1;
+	events.flags = KVM_VCPUEVENT_VALID_NMI_PENDING;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	EXPECT_EQ(run_sync(vcpu), NONE);
+	vcpu_finish_io(vcpu);
+	get(vcpu);
+	EXPECT_EQ(events.nmi.pending, 1);
+	EXPECT_EQ(events.nmi.masked, 1);
+
+	/* Without the flag, the pending count is left alone. */
+	events.nmi.pending = 0;
+	events.nmi.masked = 0;
+	events.flags = 0;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	EXPECT_EQ(run_sync(vcpu), 2);
+}
+
+static void shadow_guest(void)
+{
+	for (;;)
+		asm volatile("sti\n outb %%al, $0x10\n cli" : : "a" (0));
+}
+
+TEST(interrupt_shadow)
+{
+	struct vcpu *vcpu = guest_new(shadow_guest);
+
+	expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x10, 1, 1);
+	get(vcpu);
+	EXPECT_TRUE(events.interrupt.shadow & 3);
+	events.flags = KVM_VCPUEVENT_VALID_SHADOW;
+	events.interrupt.shadow = 0;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	get(vcpu);
+	EXPECT_EQ(events.interrupt.shadow, 0);
+	/* Completing the instruction ends the shadow as well. */
+	expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x10, 1, 1);
+	get(vcpu);
+	EXPECT_TRUE(events.interrupt.shadow & 3);
+	vcpu_finish_io(vcpu);
+	get(vcpu);
+	EXPECT_EQ(events.interrupt.shadow, 0);
+}
+
+TEST(refused)
+{
+	struct vcpu *vcpu = start();
+	struct kvm_vcpu_events good = events;
+
+	events.flags = 1U << 31;
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events), EINVAL);
+	/* Payloads only where the capability was enabled. */
+	events = good;
+	events.flags = KVM_VCPUEVENT_VALID_PAYLOAD;
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events), EINVAL);
+	events = good;
+	events.flags = 0;
+	events.exception.injected = 1;
+	events.exception.nr = 32;
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events), EINVAL);
+	events.exception.nr = 2;
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events), EINVAL);
+	EXPECT_EQ(run_sync(vcpu), NONE);
+}

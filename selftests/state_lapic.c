@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * state_lapic.c - KVM_GET/SET_LAPIC: the reset state, registers both ways, pending interrupts
+ * that come with the state, x2APIC ids.
+ */
+#include "guest.h"
+#include "vm.h"
+
+static u32 reg(struct kvm_lapic_state *s, u32 offset)
+{
+	return *(u32 *)(s->regs + offset);
+}
+
+static void set_reg(struct kvm_lapic_state *s, u32 offset, u32 value)
+{
+	*(u32 *)(s->regs + offset) = value;
+}
+
+TEST(reset_state)
+{
+	struct vm *vm = vm_new_irqchip();
+	struct kvm_lapic_state s;
+
+	for (int id = 0; id < 2; id++) {
+		struct vcpu *vcpu = vcpu_new(vm, id);
+
+		test_context("APIC %d", id);
+		xioctl(vcpu->fd, KVM_GET_LAPIC, &s);
+		EXPECT_EQ(reg(&s, APIC_ID), id << 24);
+		EXPECT_EQ(reg(&s, APIC_VERSION), 0x50014);
+		EXPECT_EQ(reg(&s, APIC_TPR), 0);
+		EXPECT_EQ(reg(&s, APIC_LDR), 0);
+		EXPECT_EQ(reg(&s, APIC_DFR), 0xffffffff);
+		EXPECT_EQ(reg(&s, APIC_SPIV), 0xff);
+		EXPECT_EQ(reg(&s, APIC_LVTT), 0x10000);
+		/* LINT0 of the BSP lets the PIC through, as a BIOS would set it. */
+		EXPECT_EQ(reg(&s, APIC_LVT0), id ? 0x10000 : 0x700);
+		EXPECT_EQ(reg(&s, APIC_LVT1), 0x10000);
+		EXPECT_EQ(reg(&s, APIC_LVTERR), 0x10000);
+		for (int i = 0; i < 8; i++)
+			EXPECT_EQ(reg(&s, APIC_IRR + 16 * i) | reg(&s, APIC_ISR + 16 * i), 0);
+	}
+}
+
+static void guest(void)
+{
+	GUEST_EXPECT_EQ(apic_read(APIC_TPR), 0x20);
+	GUEST_EXPECT_EQ(apic_read(APIC_SPIV), 0x1f3);
+	GUEST_EXPECT_EQ(apic_read(APIC_LVT0), 0x10700);
+	GUEST_EXPECT_EQ(apic_read(APIC_LDR), 0x42000000);
+	apic_write(APIC_TPR, 0x30);
+	apic_write(APIC_LVT1, 0x400);
+	apic_write(APIC_DFR, 0x0fffffff);
+	apic_write(APIC_ICR2, 0x07000000);
+	guest_sync(0);
+	guest_done();
+}
+
+TEST(both_ways)
+{
+	struct vcpu *vcpu = guest_new_irqchip(guest);
+	struct kvm_lapic_state s;
+
+	xioctl(vcpu->fd, KVM_GET_LAPIC, &s);
+	set_reg(&s, APIC_TPR, 0x20);
+	set_reg(&s, APIC_SPIV, 0x1f3);
+	set_reg(&s, APIC_LVT0, 0x10700);
+	set_reg(&s, APIC_LDR, 0x42000000);
+	xioctl(vcpu->fd, KVM_SET_LAPIC, &s);
+	run_sync(vcpu);
+	xioctl(vcpu->fd, KVM_GET_LAPIC, &s);
+	EXPECT_EQ(reg(&s, APIC_TPR), 0x30);
+	EXPECT_EQ(reg(&s, APIC_PPR), 0x30);
+	EXPECT_EQ(reg(&s, APIC_LVT1), 0x400);
+	EXPECT_EQ(reg(&s, APIC_DFR), 0x0fffffff);
+	EXPECT_EQ(reg(&s, APIC_ICR2), 0x07000000);
+	EXPECT_EQ(vcpu->run->cr8, 3);
+	run_done(vcpu);
+}
+
+static volatile u64 seen[2];
+static volatile u32 count;
+
+static void on_irq(struct isr_frame *frame)
+{
+	seen[count++ & 1] = frame->vector;
+	apic_write(APIC_EOI, 0);
+}
+
+static void irr_guest(void)
+{
+	isr_table[0x45] = on_irq;
+	isr_table[0xc1] = on_irq;
+	guest_sync(0);
+	sti_nop();
+	GUEST_EXPECT_EQ(count, 2);
+	GUEST_EXPECT_EQ(seen[0], 0xc1);
+	GUEST_EXPECT_EQ(seen[1], 0x45);
+	guest_done();
+}
+
+TEST(pending_interrupts)
+{
+	struct vcpu *vcpu = guest_new_irqchip(irr_guest);
+	struct kvm_lapic_state s;
+
+	run_sync(vcpu);
+	vcpu_finish_io(vcpu);
+	xioctl(vcpu->fd, KVM_GET_LAPIC, &s);
+	set_reg(&s, APIC_SPIV, 0x1ff);
+	set_reg(&s, APIC_IRR + 0x20, 1 << 5);
+	set_reg(&s, APIC_IRR + 0x60, 1 << 1);
+	xioctl(vcpu->fd, KVM_SET_LAPIC, &s);
+	run_done(vcpu);
+	xioctl(vcpu->fd, KVM_GET_LAPIC, &s);
+	for (int i = 0; i < 8; i++)
+		EXPECT_EQ(reg(&s, APIC_IRR + 16 * i) | reg(&s, APIC_ISR + 16 * i), 0);
+}
+
+static void x2apic_guest(void)
+{
+	x2apic_enable();
+	GUEST_EXPECT_EQ(x2apic_read(APIC_ID), 0);
+	x2apic_write(APIC_ICR, 0x0000000500004000 | 0x33);
+	guest_sync(0);
+	guest_done();
+}
+
+TEST(x2apic_layout)
+{
+	struct vcpu *vcpu = guest_new_irqchip(x2apic_guest);
+	struct kvm_lapic_state s;
+
+	run_sync(vcpu);
+	xioctl(vcpu->fd, KVM_GET_LAPIC, &s);
+	EXPECT_EQ(reg(&s, APIC_ID), 0);
+	EXPECT_EQ(reg(&s, APIC_LDR), 1);
+	EXPECT_EQ(reg(&s, APIC_ICR) & 0xff, 0x33);
+	EXPECT_EQ(reg(&s, APIC_ICR2), 5);
+	EXPECT_EQ(vcpu->run->apic_base, 0xfee00d00);
+	run_done(vcpu);
+}
+
+TEST(needs_an_irqchip)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0);
+	struct kvm_lapic_state s = { 0 };
+
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_GET_LAPIC, &s), EINVAL);
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_SET_LAPIC, &s), EINVAL);
+}

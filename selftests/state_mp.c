@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * state_mp.c - KVM_GET/SET_MP_STATE with and without an in-kernel APIC.
+ */
+#include "guest.h"
+#include "vm.h"
+
+static u32 get(struct vcpu *vcpu)
+{
+	struct kvm_mp_state mp;
+
+	xioctl(vcpu->fd, KVM_GET_MP_STATE, &mp);
+	return mp.mp_state;
+}
+
+static int set(struct vcpu *vcpu, u32 state)
+{
+	struct kvm_mp_state mp = { .mp_state = state };
+
+	return ioctl(vcpu->fd, KVM_SET_MP_STATE, &mp);
+}
+
+TEST(no_irqchip)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *a = vcpu_new(vm, 0), *b = vcpu_new(vm, 1);
+
+	EXPECT_EQ(get(a), KVM_MP_STATE_RUNNABLE);
+	EXPECT_EQ(get(b), KVM_MP_STATE_RUNNABLE);
+	EXPECT_RET(set(a, KVM_MP_STATE_RUNNABLE), 0);
+	EXPECT_ERRNO(set(a, KVM_MP_STATE_UNINITIALIZED), EINVAL);
+	EXPECT_ERRNO(set(a, KVM_MP_STATE_INIT_RECEIVED), EINVAL);
+	EXPECT_ERRNO(set(a, KVM_MP_STATE_SIPI_RECEIVED), EINVAL);
+	EXPECT_ERRNO(set(a, KVM_MP_STATE_HALTED), EINVAL);
+	EXPECT_ERRNO(set(a, KVM_MP_STATE_STOPPED), EINVAL);
+	EXPECT_ERRNO(set(a, 100), EINVAL);
+}
+
+TEST(irqchip)
+{
+	struct vm *vm = vm_new_irqchip();
+	struct vcpu *bsp = vcpu_new(vm, 0), *ap = vcpu_new(vm, 1);
+	static const u32 states[] = {
+		KVM_MP_STATE_UNINITIALIZED, KVM_MP_STATE_INIT_RECEIVED, KVM_MP_STATE_HALTED,
+		KVM_MP_STATE_RUNNABLE,
+	};
+
+	EXPECT_EQ(get(bsp), KVM_MP_STATE_RUNNABLE);
+	EXPECT_EQ(get(ap), KVM_MP_STATE_UNINITIALIZED);
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+		EXPECT_RET(set(ap, states[i]), 0);
+		EXPECT_EQ(get(ap), states[i]);
+	}
+	EXPECT_ERRNO(set(ap, KVM_MP_STATE_STOPPED), EINVAL);
+	EXPECT_ERRNO(set(ap, 100), EINVAL);
+}
+
+static void guest(void)
+{
+	guest_done();
+}
+
+/* An AP that is made runnable by userspace runs as a BSP does. */
+TEST(ap_made_runnable)
+{
+	struct vm *vm = vm_new_irqchip();
+	struct vcpu *ap;
+
+	vcpu_new(vm, 0);
+	ap = vcpu_new(vm, 1);
+	vcpu_cpuid(ap);
+	vcpu_long(ap, guest, 0);
+	EXPECT_RET(set(ap, KVM_MP_STATE_RUNNABLE), 0);
+	run_done(ap);
+}
+
+/* SIPI_RECEIVED with a vector in VCPU_EVENTS: GET_MP_STATE, or a run, starts the AP there. */
+TEST(sipi_by_userspace)
+{
+	struct vm *vm = vm_new_irqchip();
+	struct kvm_vcpu_events events;
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+	struct vcpu *ap;
+
+	vcpu_new(vm, 0);
+	ap = vcpu_new(vm, 1);
+	vcpu_cpuid(ap);
+	xioctl(ap->fd, KVM_GET_VCPU_EVENTS, &events);
+	events.sipi_vector = 0x12;
+	events.flags = KVM_VCPUEVENT_VALID_SIPI_VECTOR;
+	xioctl(ap->fd, KVM_SET_VCPU_EVENTS, &events);
+	EXPECT_RET(set(ap, KVM_MP_STATE_SIPI_RECEIVED), 0);
+	EXPECT_EQ(get(ap), KVM_MP_STATE_RUNNABLE);
+	vcpu_get_sregs(ap, &sregs);
+	vcpu_get_regs(ap, &regs);
+	EXPECT_EQ(sregs.cs.selector, 0x1200);
+	EXPECT_EQ(sregs.cs.base, 0x12000);
+	EXPECT_EQ(regs.rip, 0);
+}
