@@ -33,7 +33,6 @@ struct mhv_event;
 /* Beyond the error code: to mhv_walk(). */
 #define MHV_ACC_IMPLICIT	BIT(9)	/* not by an operand (descriptor tables): AC is no excuse */
 #define MHV_ACC_PEEK		BIT(10)	/* look only: leave accessed and dirty bits alone */
-#define MHV_ACC_UNCHECKED	BIT(11)	/* the CPU has just made this access: permissions hold */
 
 #define MHV_NR_MEMSLOTS		32764	/* ids 0 to 32763, as KVM has them */
 #define MHV_MAX_SLOT_PAGES	(BIT(31) - 1)
@@ -73,7 +72,8 @@ struct mhv_hva_ref {
 /**
  * struct mhv_memslots - one generation of a VM's slots, replaced as a whole
  * @generation: changes with each replacement; caches compare it
- * @last: the slot that the last search found; a hint, written without a lock
+ * @last: the slot that the last search found, or an empty one; a hint, written
+ *	without a lock
  * @nr: how many
  * @by_hva: the same slots, sorted by virtual address
  * @ids: slot by id; one for all generations, under slots_lock
@@ -119,7 +119,7 @@ mhv_slots_find(struct mhv_memslots *slots, gfn_t gfn)
 	const struct mhv_memslot *slot = READ_ONCE(slots->last);
 	unsigned int lo = 0, hi = slots->nr;
 
-	if (likely(slot && mhv_slot_has(slot, gfn)))
+	if (likely(mhv_slot_has(slot, gfn)))
 		return slot;
 	while (lo < hi) {
 		unsigned int mid = (lo + hi) / 2;

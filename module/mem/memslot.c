@@ -16,6 +16,9 @@
 /* Words of the dirty bitmap that are collected under one hold of mmu_lock. */
 #define DIRTY_CHUNK	64
 
+/* What a search finds first when none has found anything yet: it has no frames. */
+static const struct mhv_memslot no_slot;
+
 static void slots_free_rcu(struct rcu_head *rcu)
 {
 	kvfree(container_of(rcu, struct mhv_memslots, rcu));
@@ -35,6 +38,7 @@ static struct mhv_memslots *slots_alloc(unsigned int nr)
 	if (!slots)
 		return NULL;
 	slots->nr = nr;
+	slots->last = &no_slot;
 	slots->by_hva = (void *)&slots->slot[nr];
 	return slots;
 }

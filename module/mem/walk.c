@@ -26,35 +26,7 @@ struct trail {
 	unsigned int leaf;
 };
 
-/* Read @size bytes (1 to 16) of the VMM's memory, by two loads that may overlap. */
-static __always_inline bool read_small(void *to, const void __user *from, unsigned int size)
-{
-	unsigned int tail;
-
-	if (!user_read_access_begin(from, size))
-		return false;
-	if (size >= 8) {
-		tail = size - 8;
-		unsafe_get_user(*(u64 *)to, (const u64 __user *)from, fault);
-		unsafe_get_user(*(u64 *)(to + tail), (const u64 __user *)(from + tail), fault);
-	} else if (size >= 4) {
-		tail = size - 4;
-		unsafe_get_user(*(u32 *)to, (const u32 __user *)from, fault);
-		unsafe_get_user(*(u32 *)(to + tail), (const u32 __user *)(from + tail), fault);
-	} else {
-		for (tail = 0; tail < size; tail++)
-			unsafe_get_user(*(u8 *)(to + tail), (const u8 __user *)(from + tail),
-					fault);
-	}
-	user_read_access_end();
-	return true;
-fault:
-	user_read_access_end();
-	return false;
-}
-
-static __always_inline bool read_entry(struct mhv_memslots *slots, gpa_t gpa,
-				       unsigned int size, u64 *pte)
+static bool read_entry(struct mhv_memslots *slots, gpa_t gpa, unsigned int size, u64 *pte)
 {
 	const struct mhv_memslot *slot = mhv_slots_find(slots, gpa >> PAGE_SHIFT);
 	const void __user *from;
@@ -79,7 +51,7 @@ fault:
 }
 
 /* Before the first table: the root, or in PAE mode the PDPTE if the CPU keeps those. */
-static __always_inline gpa_t first_table(struct mhv_vcpu *vcpu, unsigned int levels)
+static gpa_t first_table(struct mhv_vcpu *vcpu, unsigned int levels)
 {
 	u64 cr3 = vcpu->state.cr3;
 
@@ -88,43 +60,6 @@ static __always_inline gpa_t first_table(struct mhv_vcpu *vcpu, unsigned int lev
 	if (levels == 3)
 		return cr3 & 0xffffffe0;
 	return cr3 & GPTE_ADDR;
-}
-
-/*
- * The walk for an access that the CPU has made a moment ago: no check but for
- * presence, no bit to set.  This is what every intercepted instruction costs
- * on a CPU that does not report its length.
- *
- * Returns: whether @gpa is filled.  If not, the long way says why.
- */
-static __always_inline bool walk_quick(struct mhv_vcpu *vcpu, u64 linear, gpa_t *gpa)
-{
-	struct mhv_memslots *slots = READ_ONCE(vcpu->vm->slots);
-	unsigned int levels, level, shift, size;
-	gpa_t table;
-	u64 pte;
-
-	mhv_state_need(vcpu, MHV_G_CR | MHV_G_EFER);
-	levels = paging_levels(vcpu->state.cr0, vcpu->state.cr4, vcpu->state.efer);
-	if (levels < 4)
-		linear = (u32)linear;
-	if (!levels) {
-		*gpa = linear;
-		return true;
-	}
-	size = levels == 2 ? 4 : 8;
-	table = first_table(vcpu, levels);
-	for (level = levels; ; level--) {
-		shift = paging_shift(levels, level);
-		pte = (linear >> shift) & (PAGE_SIZE / size - 1);
-		if (!read_entry(slots, table + pte * size, size, &pte) || !(pte & GPTE_P))
-			return false;
-		if (paging_is_leaf(levels, vcpu->state.cr4, level, pte))
-			break;
-		table = pte & GPTE_ADDR;
-	}
-	*gpa = paging_leaf_base(levels, level, pte) | (linear & (BIT_ULL(shift) - 1));
-	return true;
 }
 
 static int walk_fault(const struct paging *p, u64 linear, u32 access, u32 why,
@@ -260,27 +195,83 @@ int mhv_walk(struct mhv_vcpu *vcpu, gva_t linear, u32 access, struct mhv_walk *w
 	}
 }
 
-/* The instruction bytes of one page.  Returns 0, -EFAULT (a #PF) or -ENXIO. */
-static __always_inline int fetch_page(struct mhv_vcpu *vcpu, u64 linear, u8 *buf,
-				      unsigned int n, struct mhv_walk *walk)
+/* Where the VMM has a guest-physical address, or 0.  Calls nothing. */
+static __always_inline unsigned long quick_hva(struct mhv_memslots *slots, gpa_t gpa)
 {
-	const struct mhv_memslot *slot;
-	const void __user *from;
-	gpa_t gpa;
+	const struct mhv_memslot *slot = mhv_slots_find(slots, gpa >> PAGE_SHIFT);
 
-	if (unlikely(!walk_quick(vcpu, linear, &gpa))) {
-		u32 user = mhv_cpl(vcpu) == 3 ? MHV_ACC_USER : 0;
-		int r = mhv_walk(vcpu, linear, MHV_ACC_FETCH | user, walk);
+	return likely(slot) ? mhv_slot_hva(slot, gpa >> PAGE_SHIFT) + offset_in_page(gpa) : 0;
+}
 
-		if (r)
-			return r;
-		gpa = walk->gpa;
+#define USER_PTR(type, addr)	((const type __user *)(addr))
+
+/*
+ * Fetch bytes of one page in long mode.  This is what every intercepted
+ * instruction costs on a CPU that does not report its length, so: one section
+ * of user access for all (the addresses were checked when the slots were set),
+ * no check but for presence (the CPU has executed the instruction a moment
+ * ago), loads that overlap rather than a loop.
+ *
+ * Returns: whether @buf is filled.  If not, the long way says why.
+ */
+static __always_inline bool fetch_quick(struct mhv_vcpu *vcpu, u64 linear, u8 *buf,
+					unsigned int n)
+{
+	struct mhv_memslots *slots = READ_ONCE(vcpu->vm->slots);
+	u64 pte = vcpu->state.cr3, mask;
+	unsigned int shift = vcpu->state.cr4 & PG_CR4_LA57 ? 57 : 48;
+	unsigned long from;
+
+	__uaccess_begin_nospec();
+	do {
+		shift -= 9;
+		from = quick_hva(slots, (pte & GPTE_ADDR) | ((linear >> shift) & 511) << 3);
+		if (!from)
+			goto fail;
+		unsafe_get_user(pte, USER_PTR(u64, from), fail);
+		if (!(pte & GPTE_P))
+			goto fail;
+	} while (shift > PAGE_SHIFT && !(pte & GPTE_PS));
+
+	mask = BIT_ULL(shift) - 1;
+	from = quick_hva(slots, (pte & GPTE_ADDR & ~mask) | (linear & mask));
+	if (!from)
+		goto fail;
+	if (n >= 8) {
+		unsafe_get_user(*(u64 *)buf, USER_PTR(u64, from), fail);
+		unsafe_get_user(*(u64 *)(buf + n - 8), USER_PTR(u64, from + n - 8), fail);
+	} else if (n >= 2) {
+		for (; n >= 2; n -= 2, buf += 2, from += 2)
+			unsafe_get_user(*(u16 *)buf, USER_PTR(u16, from), fail);
 	}
-	slot = mhv_slots_find(READ_ONCE(vcpu->vm->slots), gpa >> PAGE_SHIFT);
-	if (unlikely(!slot))
-		return -ENXIO;
-	from = (const void __user *)(mhv_slot_hva(slot, gpa >> PAGE_SHIFT) + offset_in_page(gpa));
-	return likely(read_small(buf, from, n)) ? 0 : -ENXIO;
+	if (n == 1)
+		unsafe_get_user(*buf, USER_PTR(u8, from), fail);
+	__uaccess_end();
+	return true;
+fail:
+	__uaccess_end();
+	return false;
+}
+
+/* The instruction bytes of one page.  Returns 0, -EFAULT (a #PF) or -ENXIO. */
+static noinline int fetch_slow(struct mhv_vcpu *vcpu, u64 linear, u8 *buf,
+			       unsigned int n, struct mhv_walk *walk)
+{
+	u32 user = mhv_cpl(vcpu) == 3 ? MHV_ACC_USER : 0;
+	int r = mhv_walk(vcpu, linear, MHV_ACC_FETCH | user, walk);
+
+	if (r)
+		return r;
+	return mhv_gmem_read(vcpu->vm, walk->gpa, buf, n) ? -ENXIO : 0;
+}
+
+static int fetch_page(struct mhv_vcpu *vcpu, u64 linear, u8 *buf, unsigned int n,
+		      struct mhv_walk *walk)
+{
+	mhv_state_need(vcpu, MHV_G_CR | MHV_G_EFER);
+	if (likely((vcpu->state.efer & PG_EFER_LMA) && fetch_quick(vcpu, linear, buf, n)))
+		return 0;
+	return fetch_slow(vcpu, linear, buf, n, walk);
 }
 
 /**
