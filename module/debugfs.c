@@ -24,6 +24,14 @@ static const struct {
 #undef COUNTER
 };
 
+static int mmu_pages_get(void *data, u64 *val)
+{
+	*val = atomic_long_read(&((struct mhv_vm *)data)->mmu.pages);
+	return 0;
+}
+
+DEFINE_DEBUGFS_ATTRIBUTE(mmu_pages_fops, mmu_pages_get, NULL, "%llu\n");
+
 /**
  * mhv_debugfs_init() - make the directory of all VMs
  */
@@ -50,7 +58,7 @@ void mhv_debugfs_vm(struct mhv_vm *vm)
 
 	snprintf(name, sizeof(name), "%d-%u", task_pid_nr(current), vm->vm_id);
 	vm->debugfs = debugfs_create_dir(name, root);
-	debugfs_create_ulong("mmu_pages", 0444, vm->debugfs, &vm->mmu.pages);
+	debugfs_create_file("mmu_pages", 0444, vm->debugfs, vm, &mmu_pages_fops);
 }
 
 /**

@@ -507,7 +507,7 @@ bool mhv_dr_access(struct mhv_vcpu *vcpu, unsigned int *dr)
 		}
 		*dr += 2;
 	}
-	if (vcpu->state.dr7 & DR_GENERAL_DETECT) {
+	if (vcpu->state.dr7 & DR7_GD) {
 		mhv_queue_event(vcpu, &(struct mhv_event){
 				.type = MHV_EV_EXCEPTION, .vector = X86_TRAP_DB,
 				.has_payload = true, .payload = DR6_BD });
@@ -530,7 +530,7 @@ int mhv_exit_dr(struct mhv_vcpu *vcpu, unsigned int dr, unsigned int gpr, bool w
 	if (!mhv_backend->next_rip(vcpu, &next))
 		return MHV_RESUME;
 	if (vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP &&
-	    vcpu->state.dr7 & DR_GENERAL_DETECT)
+	    vcpu->state.dr7 & DR7_GD)
 		return debug_exit(vcpu, X86_TRAP_DB, DR6_BD | DR6_RESERVED);
 	if (!mhv_dr_access(vcpu, &dr))
 		return MHV_RESUME;

@@ -14,6 +14,7 @@
 #include <linux/preempt.h>
 #include <linux/reboot.h>
 #include <linux/syscore_ops.h>
+#include <linux/minihv.h>
 #include <asm/reboot.h>
 
 #include "backend.h"
@@ -103,7 +104,7 @@ void mhv_hardware_put(void)
  * A CPU that comes up while VMs exist has to be able to run them, or it must
  * not come up.  cpus_write_lock is held, so no mhv_hardware_get() is under way.
  */
-static int cpu_starting(unsigned int cpu)
+static int cpu_comes(unsigned int cpu)
 {
 	unsigned long flags;
 	int r = 0;
@@ -115,7 +116,7 @@ static int cpu_starting(unsigned int cpu)
 	return r;
 }
 
-static int cpu_dying(unsigned int cpu)
+static int cpu_goes(unsigned int cpu)
 {
 	unsigned long flags;
 
@@ -220,6 +221,7 @@ static const struct {
 	u32 cap;
 	u32 value;
 } caps[] = {
+	{ MINIHV_CAP_VERSION,			MINIHV_VERSION },
 	{ KVM_CAP_USER_MEMORY,			1 },
 	{ KVM_CAP_DESTROY_MEMORY_REGION_WORKS,	1 },
 	{ KVM_CAP_JOIN_MEMORY_REGIONS_WORKS,	1 },
@@ -359,7 +361,7 @@ static int choose_backend(void)
 static int __init register_hooks(void)
 {
 	int r = cpuhp_setup_state_nocalls(CPUHP_AP_ONLINE_DYN, "virt/minihv:online",
-					  cpu_starting, cpu_dying);
+					  cpu_comes, cpu_goes);
 
 	if (r < 0)
 		return r;

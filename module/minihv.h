@@ -41,7 +41,15 @@
 #include <linux/srcu.h>
 #include <linux/xarray.h>
 #include <asm/fpu/api.h>
+#include <asm/debugreg.h>
 #include <asm/fpu/types.h>
+#include <asm/trapnr.h>
+
+/* Of DR7 and DR6, beside what the kernel's <asm/debugreg.h> has. */
+#define DR7_GD		BIT(13)		/* any access to a DR is a #DB */
+#ifndef DR6_BD
+#define DR6_BD		BIT(13)		/* that was one */
+#endif
 
 #include "mem/mem.h"
 #include "io/irqchip.h"

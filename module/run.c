@@ -215,7 +215,7 @@ void mhv_deliver_payload(struct mhv_vcpu *vcpu, struct mhv_event *ev)
 		mhv_state_change(vcpu, MHV_G_DR);
 		vcpu->state.dr6 &= ~(u64)DR_TRAP_BITS;
 		vcpu->state.dr6 |= ev->payload | DR6_RESERVED;
-		vcpu->state.dr7 &= ~(u64)DR_GENERAL_DETECT;
+		vcpu->state.dr7 &= ~(u64)DR7_GD;
 	}
 }
 
@@ -357,7 +357,19 @@ static int serve_requests(struct mhv_vcpu *vcpu)
 
 /* ---- one entry ---- */
 
-static bool work_pending(void)
+static void trace_exit(struct mhv_vcpu *vcpu)
+{
+	const char *name;
+	u64 info1, info2;
+	u32 reason;
+
+	if (!trace_mhv_exit_enabled())
+		return;
+	reason = mhv_backend->exit_reason(vcpu, &name, &info1, &info2);
+	trace_mhv_exit(vcpu->id, reason, name, vcpu->state.rip, info1, info2);
+}
+
+static bool user_work_pending(void)
 {
 	return READ_ONCE(current_thread_info()->flags) & XFER_TO_GUEST_MODE_WORK;
 }
@@ -459,7 +471,7 @@ static int run_once(struct mhv_vcpu *vcpu)
 	preempt_disable();
 	local_irq_disable();
 	smp_store_mb(vcpu->mode, MHV_IN_GUEST);	/* pairs with mhv_kick() */
-	if (unlikely((vcpu->requests & ~REQ_EVENT_ONLY) || work_pending())) {
+	if (unlikely((vcpu->requests & ~REQ_EVENT_ONLY) || user_work_pending())) {
 		vcpu->mode = MHV_OUTSIDE;
 		local_irq_enable();
 		preempt_enable();
@@ -567,7 +579,7 @@ static int run_loop(struct mhv_vcpu *vcpu)
 			vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 			return MHV_USER;
 		}
-		if (unlikely(work_pending())) {
+		if (unlikely(user_work_pending())) {
 			if (signal_pending(current))
 				return signalled(vcpu);
 			if (mhv_user_mode_work())

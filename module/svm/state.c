@@ -5,6 +5,8 @@
  * vcpu->mutex held, the vCPU loaded; no other lock.
  * AMD APM volume 2, "VMCB State Save Area" and "Segment State in the VMCB".
  */
+#include <asm/tlbflush.h>
+
 #include "svm.h"
 
 /* Where each segment register is in the save area. */
