@@ -348,7 +348,7 @@ int em_xadd(struct emul_ctx *ctx)
 	return EMUL_OK;
 }
 
-/* The destination is written either way, as the processor does. */
+/* Memory is written either way, as the processor does; a register that differs is not. */
 int em_cmpxchg(struct emul_ctx *ctx)
 {
 	unsigned int bytes = ctx->dst.bytes;
@@ -360,6 +360,8 @@ int em_cmpxchg(struct emul_ctx *ctx)
 		return EMUL_OK;
 	}
 	emul_reg_set(ctx, EMUL_RAX, ctx->dst.val, bytes);
+	if (ctx->dst.kind == OPD_REG)
+		ctx->dst.kind = OPD_NONE;
 	return EMUL_OK;
 }
 

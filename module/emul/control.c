@@ -220,6 +220,15 @@ static int copy_frames(struct emul_ctx *ctx, unsigned int level)
 	return r;
 }
 
+/* The new top of the stack must be writable already now. */
+static int probe_stack(struct emul_ctx *ctx, unsigned int bytes)
+{
+	u64 sp = emul_reg_get(ctx, EMUL_RSP, emul_stack_bytes(ctx)), linear;
+	int r = emul_linear(ctx, EMUL_SS, sp, bytes, EMUL_ACC_WRITE, &linear);
+
+	return r ?: ctx->ops->probe_mem(ctx, linear, bytes, EMUL_ACC_WRITE);
+}
+
 int em_enter(struct emul_ctx *ctx)
 {
 	unsigned int bytes = ctx->insn.op_bytes, sb = emul_stack_bytes(ctx);
@@ -240,7 +249,7 @@ int em_enter(struct emul_ctx *ctx)
 	}
 	emul_reg_set(ctx, EMUL_RBP, frame, bytes);
 	emul_reg_add(ctx, EMUL_RSP, -(s64)ctx->insn.imm, sb);
-	return EMUL_OK;
+	return probe_stack(ctx, bytes);
 }
 
 int em_leave(struct emul_ctx *ctx)

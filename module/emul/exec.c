@@ -27,6 +27,7 @@ static const struct {
 	[O_GB] = { SRC_REG, 1 },
 	[O_GW] = { SRC_REG, 2 },
 	[O_GD] = { SRC_REG, 4 },
+	[O_GY] = { SRC_REG, 4 },
 	[O_GV] = { SRC_REG, 0 },
 	[O_ZB] = { SRC_OPREG, 1 },
 	[O_ZV] = { SRC_OPREG, 0 },
@@ -46,7 +47,7 @@ static unsigned int operand_bytes(const struct emul_insn *insn, unsigned int kin
 	switch (kind) {
 	case O_EVW:
 		return insn->has_mem ? 2 : insn->op_bytes;
-	case O_EY:
+	case O_EY: case O_GY:
 		return insn->rex & 8 ? 8 : 4;
 	case O_RV:
 		return insn->mode == EMUL_MODE_LONG ? 8 : 4;
@@ -447,20 +448,19 @@ int em_salc(struct emul_ctx *ctx)
 
 int em_bound(struct emul_ctx *ctx)
 {
+	const struct emul_mem *mem = &ctx->insn.mem;
 	unsigned int bytes = ctx->insn.op_bytes;
-	u64 linear, low = 0, high = 0;
-	u8 pair[8];
+	u64 ea = emul_effective(ctx, mem), low, high;
+	s64 index = emul_sext(ctx->dst.val, bytes);
 	int r;
 
-	r = emul_mem_linear(ctx, 2 * bytes, EMUL_ACC_READ, &linear);
+	r = emul_read_seg(ctx, mem->seg, ea, &low, bytes, EMUL_ACC_READ);
+	ea = (ea + bytes) & emul_mask(mem->addr_bytes);
 	if (!r)
-		r = emul_read(ctx, linear, pair, 2 * bytes, EMUL_ACC_READ);
+		r = emul_read_seg(ctx, mem->seg, ea, &high, bytes, EMUL_ACC_READ);
 	if (r)
 		return r;
-	memcpy(&low, pair, bytes);
-	memcpy(&high, pair + bytes, bytes);
-	if ((s64)emul_sext(ctx->dst.val, bytes) < (s64)emul_sext(low, bytes) ||
-	    (s64)emul_sext(ctx->dst.val, bytes) > (s64)emul_sext(high, bytes))
+	if (index < (s64)emul_sext(low, bytes) || index > (s64)emul_sext(high, bytes))
 		return emul_fault(ctx, VEC_BR, 0);
 	return EMUL_OK;
 }

@@ -61,7 +61,7 @@ enum emul_opd_kind {
 	O_EBIT,			/* O_EV; memory is a bit string indexed by ModRM.reg */
 	O_RV,			/* ModRM.rm, a register always full width (MOV CR/DR) */
 	O_M,			/* ModRM.rm: memory, address alone; the handler accesses it */
-	O_GB, O_GW, O_GD, O_GV,	/* ModRM.reg */
+	O_GB, O_GW, O_GD, O_GY, O_GV,	/* ModRM.reg; GY: as EY */
 	O_ZB, O_ZV,		/* register in the opcode's low three bits */
 	O_AL, O_AX,		/* accumulator, byte and operand size */
 	O_CL, O_DX,		/* CL; DX, 2 bytes */
@@ -310,6 +310,7 @@ int em_invlpg(struct emul_ctx *ctx);
 int em_xgetbv(struct emul_ctx *ctx);
 int em_xsetbv(struct emul_ctx *ctx);
 int em_monitor(struct emul_ctx *ctx);
+int em_mwait(struct emul_ctx *ctx);
 int em_swapgs(struct emul_ctx *ctx);
 int em_clac_stac(struct emul_ctx *ctx);
 

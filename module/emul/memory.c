@@ -148,7 +148,7 @@ static bool misaligned(const struct emul_ctx *ctx, u64 linear, unsigned int len,
 {
 	if (ctx->cpl != 3 || !(ctx->rflags & FLAG_AC) || !(ctx->cr0 & EMUL_CR0_AM))
 		return false;
-	return !(access & EMUL_ACC_SYSTEM) && len <= 8 && !(len & (len - 1)) && linear & (len - 1);
+	return !(access & EMUL_ACC_SYSTEM) && len <= 32 && !(len & (len - 1)) && linear & (len - 1);
 }
 
 int emul_linear(struct emul_ctx *ctx, unsigned int seg, u64 offset, unsigned int len,

@@ -88,6 +88,19 @@ static const struct emul_opcode grp5[8] = {
 	I2(push, NONE, EV, F_D64), U,
 };
 
+#define FROM_SEG(s) \
+	{ .exec = em_mov_from_seg, .flags = F_DEF | F_MOV, .dst = O_EVW, .arg = EMUL_##s }
+
+static const struct emul_opcode grp_8c[8] = {
+	FROM_SEG(ES), FROM_SEG(CS), FROM_SEG(SS), FROM_SEG(DS), FROM_SEG(FS), FROM_SEG(GS), U, U,
+};
+
+static const struct emul_opcode grp_8e[8] = {
+	A1(mov_to_seg, EMUL_ES, EW, 0), U, A1(mov_to_seg, EMUL_SS, EW, 0),
+	A1(mov_to_seg, EMUL_DS, EW, 0), A1(mov_to_seg, EMUL_FS, EW, 0),
+	A1(mov_to_seg, EMUL_GS, EW, 0), U, U,
+};
+
 static const struct emul_opcode grp1a_0[2] = {
 	I0(pop_mem, F_D64 | F_MODRM), I1(pop, EV, F_D64 | F_MOV),
 };
@@ -155,8 +168,8 @@ const struct emul_opcode emul_map_1b[256] = {
 	[0x86] = I2(xchg, EB, GB, LK), I2(xchg, EV, GV, LK),
 	[0x88] = I2(mov, EB, GB, F_MOV), I2(mov, EV, GV, F_MOV),
 	[0x8a] = I2(mov, GB, EB, F_MOV), I2(mov, GV, EV, F_MOV),
-	[0x8c] = I1(mov_from_seg, EVW, F_MOV), I2(lea, GV, M, F_MOV | F_MEM),
-	[0x8e] = I2(mov_to_seg, NONE, EW, 0), GRP(grp1a),
+	[0x8c] = GRP(grp_8c), I2(lea, GV, M, F_MOV | F_MEM),
+	[0x8e] = GRP(grp_8e), GRP(grp1a),
 	[0x90] = PFX(row_90),
 	[0x91 ... 0x97] = I2(xchg, ZV, AX, 0),
 	[0x98] = I0(cbw, 0), I0(cwd, 0),
@@ -213,10 +226,10 @@ static const struct emul_opcode grp7_rm0[8] = {
 };
 
 static const struct emul_opcode grp7_rm1[8] = {
-	{ .exec = em_monitor, .flags = F_DEF | F_PRIV, .id = EMUL_ID_MONITOR,
+	{ .exec = em_monitor, .flags = F_DEF, .id = EMUL_ID_MONITOR,
 	  .feature = EMUL_FEAT_MONITOR },
-	{ .exec = em_special, .flags = F_DEF | F_PRIV, .id = EMUL_ID_MWAIT,
-	  .feature = EMUL_FEAT_MONITOR, .arg = EMUL_SP_MWAIT },
+	{ .exec = em_mwait, .flags = F_DEF, .id = EMUL_ID_MWAIT,
+	  .feature = EMUL_FEAT_MONITOR },
 	FT(clac_stac, 0, SMAP, 0), FT(clac_stac, 0, SMAP, 0), N(0), N(0), N(0), N(0),
 };
 
@@ -267,7 +280,9 @@ static const struct emul_opcode grp9[8] = {
 };
 
 /* CLWB, CLFLUSHOPT under 66h; the fences under ModRM.mod 3. */
-static const struct emul_opcode grp15_7[2] = { I2(touch, NONE, M, 0), I0(nop, F_MODRM) };
+static const struct emul_opcode grp15_7_mem[4] = { I2(touch, NONE, M, 0),
+						   I2(touch, NONE, M, 0), U, U };
+static const struct emul_opcode grp15_7[2] = { PFX(grp15_7_mem), I0(nop, F_MODRM) };
 static const struct emul_opcode grp15_6_mem[4] = { N(F_MODRM), I2(touch, NONE, M, 0),
 						   N(F_MODRM), N(F_MODRM) };
 static const struct emul_opcode grp15_6_reg[4] = { I0(nop, F_MODRM), N(F_MODRM), N(F_MODRM),
@@ -371,8 +386,11 @@ static const struct emul_opcode row_0fbd[4] = {
 };
 
 static const struct emul_opcode row_0fc3[4] = {
-	I2(mov, EV, GV, F_MOV | F_MEM), U, U, U,	/* MOVNTI */
+	I2(mov, EY, GY, F_MOV | F_MEM), U, U, U,	/* MOVNTI */
 };
+
+/* With a register: #UD on AMD, a NOP on Intel. */
+static const struct emul_opcode row_0f0d[2] = { I0(nop, F_MODRM), N(F_MODRM) };
 
 static const struct emul_opcode row_0f09[4] = {
 	SP(WBINVD, PRIV), SP(WBINVD, PRIV), SP(WBINVD, PRIV), SP(WBINVD, PRIV),
@@ -383,15 +401,15 @@ const struct emul_opcode emul_map_0f[256] = {
 	[0x05] = NID(SYSCALL, 0), ID0(clts, CLTS, PRIV), NID(SYSRET, PRIV),
 	[0x08] = SP(INVD, PRIV), PFX(row_0f09),
 	[0x0b] = I0(ud, 0),				/* UD2 */
-	[0x0d] = I0(nop, F_MODRM), N(0),		/* PREFETCHW; FEMMS */
+	[0x0d] = MOD(row_0f0d), N(0),			/* PREFETCHW; FEMMS */
 	[0x10] = PFX(row_0f10), PFX(row_0f11), PFX(row_0f12), PFX(row_0f13),
 	[0x14 ... 0x15] = N(F_MODRM),
 	[0x16] = PFX(row_0f16), PFX(row_0f17),
 	[0x18 ... 0x1f] = I0(nop, F_MODRM),		/* PREFETCH, hints, NOP */
-	[0x20] = ID2(mov_from_cr, MOV_FROM_CR, RV, NONE, PRIV | F_MODREG | F_MOV),
-		 ID2(mov_from_dr, MOV_FROM_DR, RV, NONE, PRIV | F_MODREG | F_MOV),
-		 ID2(mov_to_cr, MOV_TO_CR, NONE, RV, PRIV | F_MODREG),
-		 ID2(mov_to_dr, MOV_TO_DR, NONE, RV, PRIV | F_MODREG),
+	[0x20] = ID2(mov_from_cr, MOV_FROM_CR, RV, NONE, F_MODREG | F_MOV),
+		 ID2(mov_from_dr, MOV_FROM_DR, RV, NONE, F_MODREG | F_MOV),
+		 ID2(mov_to_cr, MOV_TO_CR, NONE, RV, F_MODREG),
+		 ID2(mov_to_dr, MOV_TO_DR, NONE, RV, F_MODREG),
 	[0x28] = PFX(row_0f28), PFX(row_0f29), N(F_MODRM), PFX(row_0f2b),
 	[0x2c ... 0x2f] = N(F_MODRM),
 	[0x30] = ID0(wrmsr, WRMSR, PRIV),

@@ -161,20 +161,14 @@ int emul_load_sreg(struct emul_ctx *ctx, unsigned int sreg, u16 sel)
 
 int em_mov_from_seg(struct emul_ctx *ctx)
 {
-	unsigned int sreg = ctx->insn.modrm >> 3 & 7;
-
-	if (sreg > EMUL_GS)
-		return emul_ud(ctx);
-	ctx->dst.val = emul_seg(ctx, sreg)->sel;
+	ctx->dst.val = emul_seg(ctx, ctx->insn.op->arg)->sel;
 	return EMUL_OK;
 }
 
 int em_mov_to_seg(struct emul_ctx *ctx)
 {
-	unsigned int sreg = ctx->insn.modrm >> 3 & 7;
+	unsigned int sreg = ctx->insn.op->arg;
 
-	if (sreg > EMUL_GS || sreg == EMUL_CS)
-		return emul_ud(ctx);
 	if (sreg == EMUL_SS)
 		ctx->shadow = EMUL_SHADOW_MOV_SS;
 	return emul_load_sreg(ctx, sreg, ctx->src.val);
@@ -183,20 +177,18 @@ int em_mov_to_seg(struct emul_ctx *ctx)
 /* A far pointer in memory: the offset, then the selector. */
 static int read_far_ptr(struct emul_ctx *ctx, u64 *offset, u16 *sel)
 {
+	const struct emul_mem *mem = &ctx->insn.mem;
 	unsigned int bytes = ctx->insn.op_bytes;
-	u64 linear;
-	u8 ptr[10];
+	u64 ea = emul_effective(ctx, mem), val;
 	int r;
 
-	r = emul_mem_linear(ctx, bytes + 2, EMUL_ACC_READ, &linear);
-	if (!r)
-		r = emul_read(ctx, linear, ptr, bytes + 2, EMUL_ACC_READ);
+	r = emul_read_seg(ctx, mem->seg, ea, offset, bytes, EMUL_ACC_READ);
 	if (r)
 		return r;
-	*offset = 0;
-	memcpy(offset, ptr, bytes);
-	memcpy(sel, ptr + bytes, 2);
-	return EMUL_OK;
+	ea = (ea + bytes) & emul_mask(mem->addr_bytes);
+	r = emul_read_seg(ctx, mem->seg, ea, &val, 2, EMUL_ACC_READ);
+	*sel = val;
+	return r;
 }
 
 /* LES, LDS, LSS, LFS, LGS */
@@ -363,10 +355,10 @@ int em_call_far(struct emul_ctx *ctx)
 	int r = far_target(ctx, &offset, &sel);
 
 	if (!r)
-		r = emul_push(ctx, old_cs, ctx->insn.op_bytes);
+		r = far_transfer(ctx, sel, offset, false);
 	if (!r)
-		r = emul_push(ctx, ret, ctx->insn.op_bytes);
-	return r ?: far_transfer(ctx, sel, offset, false);
+		r = emul_push(ctx, old_cs, ctx->insn.op_bytes);
+	return r ?: emul_push(ctx, ret, ctx->insn.op_bytes);
 }
 
 /* RPL of the CS that a return goes to: below CPL a fault, above it another privilege level. */
@@ -385,13 +377,14 @@ int em_ret_far(struct emul_ctx *ctx)
 	u64 offset, sel;
 	int r;
 
-	r = emul_pop(ctx, &offset, bytes);
+	r = emul_peek(ctx, bytes, &sel, bytes);
 	if (!r)
-		r = emul_pop(ctx, &sel, bytes);
+		r = emul_pop(ctx, &offset, bytes);
 	if (!r)
 		r = check_return_rpl(ctx, sel);
 	if (r)
 		return r;
+	emul_reg_add(ctx, EMUL_RSP, bytes, emul_stack_bytes(ctx));
 	if (ctx->src.kind == OPD_IMM)
 		emul_reg_add(ctx, EMUL_RSP, ctx->src.val, emul_stack_bytes(ctx));
 	return far_transfer(ctx, sel, offset, true);
@@ -412,49 +405,37 @@ static u64 iret_mask(const struct emul_ctx *ctx)
 	return mask;
 }
 
-/* In 64-bit mode SS:RSP is popped always; here it is of the same privilege level. */
-static int iret_stack(struct emul_ctx *ctx)
-{
-	unsigned int bytes = ctx->insn.op_bytes;
-	u64 rsp, ss;
-	int r;
-
-	r = emul_pop(ctx, &rsp, bytes);
-	if (!r)
-		r = emul_pop(ctx, &ss, bytes);
-	if (!r)
-		r = emul_load_sreg(ctx, EMUL_SS, ss);
-	if (!r)
-		emul_reg_set(ctx, EMUL_RSP, rsp, bytes == 2 ? 2 : 8);
-	return r;
-}
-
 int em_iret(struct emul_ctx *ctx)
 {
-	unsigned int bytes = ctx->insn.op_bytes;
-	u64 rip, cs, flags, mask = iret_mask(ctx);
-	int r;
+	bool to_stack = ctx->mode == EMUL_MODE_LONG;	/* there SS:RSP is popped always */
+	u64 frame[5] = { 0 }, mask = iret_mask(ctx);	/* RIP, CS, RFLAGS, RSP, SS */
+	static const u8 order[5] = { 2, 1, 0, 3, 4 };	/* in which a processor reads it */
+	unsigned int bytes = ctx->insn.op_bytes, i;
+	int r = EMUL_OK;
 
 	if (ctx->mode == EMUL_MODE_VM86)
 		return EMUL_UNHANDLEABLE;
 	if (emul_protected(ctx) && ctx->rflags & FLAG_NT)
 		return efer_lma(ctx) ? emul_gp(ctx, 0) : EMUL_UNHANDLEABLE;
-	r = emul_pop(ctx, &rip, bytes);
-	if (!r)
-		r = emul_pop(ctx, &cs, bytes);
-	if (!r)
-		r = emul_pop(ctx, &flags, bytes);
+	for (i = 0; i < (to_stack ? 5 : 3) && !r; i++)
+		r = emul_peek(ctx, order[i] * bytes, &frame[order[i]], bytes);
 	if (r)
 		return r;
-	if (emul_protected(ctx) && bytes > 2 && flags & FLAG_VM && ctx->cpl == 0 && !efer_lma(ctx))
+	if (emul_protected(ctx) && !efer_lma(ctx) && frame[2] & FLAG_VM && ctx->cpl == 0)
 		return EMUL_UNHANDLEABLE;
-	r = check_return_rpl(ctx, cs);
-	if (!r && ctx->mode == EMUL_MODE_LONG)
-		r = iret_stack(ctx);
+	r = check_return_rpl(ctx, frame[1]);
 	if (!r)
-		r = far_transfer(ctx, cs, rip, true);
-	ctx->rflags = (ctx->rflags & ~mask) | (flags & mask);
-	return r;
+		r = far_transfer(ctx, frame[1], frame[0], true);
+	if (!r && to_stack)
+		r = emul_load_sreg(ctx, EMUL_SS, frame[4]);
+	if (r)
+		return r;
+	if (to_stack)
+		emul_reg_set(ctx, EMUL_RSP, frame[3], bytes == 2 ? 2 : 8);
+	else
+		emul_reg_add(ctx, EMUL_RSP, 3 * bytes, emul_stack_bytes(ctx));
+	ctx->rflags = (ctx->rflags & ~mask) | (frame[2] & mask);
+	return EMUL_OK;
 }
 
 /* Through the real-mode vector table. */

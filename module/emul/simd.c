@@ -34,13 +34,15 @@ static bool vvvv_unused(const struct emul_ctx *ctx)
 	return !is_vex(ctx) || !ctx->insn.vvvv;
 }
 
+/* Alignment, where the row demands it, comes before every other check of the address. */
 static int operand_linear(struct emul_ctx *ctx, unsigned int len, unsigned int access, u64 *linear)
 {
-	int r = emul_mem_linear(ctx, len, access, linear);
-
-	if (!r && ctx->insn.op->flags & F_ALIGN && *linear & (len - 1))
-		return emul_gp(ctx, 0);
-	return r;
+	if (ctx->insn.op->flags & F_ALIGN) {
+		emul_mem_linear(ctx, 0, access, linear);
+		if (*linear & (len - 1))
+			return emul_gp(ctx, 0);
+	}
+	return emul_mem_linear(ctx, len, access, linear);
 }
 
 static int check_vex_features(struct emul_ctx *ctx)
@@ -48,6 +50,9 @@ static int check_vex_features(struct emul_ctx *ctx)
 	/* 256-bit VMOVNTDQA, the one load that came with AVX2. */
 	if (ctx->insn.map == EMUL_MAP_0F38 && ctx->insn.vlen == 32 &&
 	    !(ctx->features & EMUL_FEAT_AVX2))
+		return emul_ud(ctx);
+	/* VMOVQ, unlike VMOVSS and VMOVSD, has no 256-bit encoding. */
+	if (ctx->insn.op->arg == 8 && ctx->insn.opcode > 0x11 && ctx->insn.vlen == 32)
 		return emul_ud(ctx);
 	return vvvv_unused(ctx) ? EMUL_OK : emul_ud(ctx);
 }

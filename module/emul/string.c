@@ -221,9 +221,9 @@ int em_ins(struct emul_ctx *ctx)
 	u64 linear, count;
 	int r;
 
-	if (ctx->insn.rep && !offset_of(ctx, EMUL_RCX))
-		return EMUL_OK;
 	r = emul_io_allowed(ctx, port, bytes);
+	if (!r && ctx->insn.rep && !offset_of(ctx, EMUL_RCX))
+		return EMUL_OK;
 	if (!r)
 		r = string_io_run(ctx, EMUL_ES, EMUL_RDI, EMUL_ACC_WRITE, bytes, &linear, &count);
 	/* Before the port is read, which may not be undone. */
@@ -246,9 +246,9 @@ int em_outs(struct emul_ctx *ctx)
 	u64 linear, count;
 	int r;
 
-	if (ctx->insn.rep && !offset_of(ctx, EMUL_RCX))
-		return EMUL_OK;
 	r = emul_io_allowed(ctx, port, bytes);
+	if (!r && ctx->insn.rep && !offset_of(ctx, EMUL_RCX))
+		return EMUL_OK;
 	if (!r)
 		r = string_io_run(ctx, source_seg(ctx), EMUL_RSI, EMUL_ACC_READ, bytes, &linear,
 				  &count);

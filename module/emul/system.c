@@ -57,25 +57,28 @@ int em_wrmsr(struct emul_ctx *ctx)
 	return ctx->ops->set_reg(ctx, EMUL_REG_MSR, emul_reg_get(ctx, EMUL_RCX, 4), edx_eax(ctx));
 }
 
-static bool cr_exists(const struct emul_ctx *ctx)
+/* No such register comes before no such privilege. */
+static int check_cr(struct emul_ctx *ctx)
 {
 	const u32 existing = 1 << 0 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 8;
 
-	return existing & 1 << ctx->insn.reg;
+	if (!(existing & 1 << ctx->insn.reg))
+		return emul_ud(ctx);
+	return ctx->cpl ? emul_gp(ctx, 0) : EMUL_OK;
 }
 
 int em_mov_from_cr(struct emul_ctx *ctx)
 {
-	if (!cr_exists(ctx))
-		return emul_ud(ctx);
-	return ctx->ops->get_reg(ctx, EMUL_REG_CR, ctx->insn.reg, &ctx->dst.val);
+	int r = check_cr(ctx);
+
+	return r ?: ctx->ops->get_reg(ctx, EMUL_REG_CR, ctx->insn.reg, &ctx->dst.val);
 }
 
 int em_mov_to_cr(struct emul_ctx *ctx)
 {
-	if (!cr_exists(ctx))
-		return emul_ud(ctx);
-	return ctx->ops->set_reg(ctx, EMUL_REG_CR, ctx->insn.reg, ctx->src.val);
+	int r = check_cr(ctx);
+
+	return r ?: ctx->ops->set_reg(ctx, EMUL_REG_CR, ctx->insn.reg, ctx->src.val);
 }
 
 /* DR4 and DR5 are DR6 and DR7 unless CR4.DE; DR7.GD makes any access #DB. */
@@ -92,6 +95,8 @@ static int debug_register(struct emul_ctx *ctx, u32 *index)
 			return emul_ud(ctx);
 		*index += 2;
 	}
+	if (ctx->cpl)
+		return emul_gp(ctx, 0);
 	r = ctx->ops->get_reg(ctx, EMUL_REG_DR, 7, &dr7);
 	if (r)
 		return r;
@@ -219,17 +224,25 @@ int em_xsetbv(struct emul_ctx *ctx)
 	return ctx->ops->special(ctx, EMUL_SP_XSETBV, 0);
 }
 
+/* MONITOR and MWAIT: above CPL 0 they do not exist (MSR HWCR's MonMwaitUserEn is not modelled). */
 int em_monitor(struct emul_ctx *ctx)
 {
 	unsigned int seg = ctx->insn.seg_override == EMUL_NO_SEG ? EMUL_DS : ctx->insn.seg_override;
 	u64 linear;
 	int r;
 
+	if (ctx->cpl)
+		return emul_ud(ctx);
 	if (emul_reg_get(ctx, EMUL_RCX, 4))
 		return emul_gp(ctx, 0);
 	r = emul_linear(ctx, seg, emul_reg_get(ctx, EMUL_RAX, ctx->insn.addr_bytes), 1,
 			EMUL_ACC_READ, &linear);
 	return r ?: ctx->ops->special(ctx, EMUL_SP_MONITOR, linear);
+}
+
+int em_mwait(struct emul_ctx *ctx)
+{
+	return ctx->cpl ? emul_ud(ctx) : ctx->ops->special(ctx, EMUL_SP_MWAIT, 0);
 }
 
 int em_swapgs(struct emul_ctx *ctx)
