@@ -1,0 +1,776 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The PCI host and a virtio disk, driven as a guest's driver would: configuration cycles, BAR
+ * accesses and rings in RAM, through the buses, with the device's thread running.
+ * Runs natively: the hypervisor's ioctls end in kvm_ioctl() below, which keeps what they set.
+ * PCI Local Bus Specification 3.0: Configuration Space; VIRTIO 1.1: Virtio Over PCI Bus.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <linux/kvm.h>
+#include <linux/pci_regs.h>
+#include <linux/virtio_blk.h>
+#include <linux/virtio_config.h>
+#include <linux/virtio_pci.h>
+#include <linux/virtio_ring.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "kvm.h"
+#include "machine.h"
+
+#define RAM_SIZE	(16ull << 20)
+#define DISK_SECTORS	2048ull
+#define SLOT		1		/* of the disk */
+#define DOORBELLS_MAX	16
+#define WAIT_MS		10000		/* for what must come */
+#define QUIET_MS	50		/* for what must not */
+
+/* Guest physical addresses of the driver's things */
+#define DESC		0x1000ull
+#define AVAIL		0x2000ull
+#define USED		0x3000ull
+#define HEADER		0x4000ull
+#define STATUS		0x5000ull
+#define DATA		0x100000ull
+
+static struct machine m;
+static uint8_t *ram;
+static char disk_path[] = "/tmp/test-virtio-pci.XXXXXX";
+static uint64_t regs;			/* where BAR 0 is */
+static uint64_t msix;			/* where BAR 1 is */
+
+/* ---- The hypervisor ---- */
+
+static struct kvm_irq_routing_entry route[GSI_MAX];
+static int irqfd_of[GSI_MAX];
+static bool line[GSI_PINS];
+static uint64_t doorbell[DOORBELLS_MAX];
+
+int __wrap_kvm_ioctl(int fd, unsigned long cmd, unsigned long arg);
+
+static int set_routes(const struct kvm_irq_routing *table)
+{
+	memset(route, 0, sizeof(route));
+	for (unsigned int i = 0; i < table->nr; i++)
+		route[table->entries[i].gsi] = table->entries[i];
+	return 0;
+}
+
+static int set_doorbell(const struct kvm_ioeventfd *io)
+{
+	bool del = io->flags & KVM_IOEVENTFD_FLAG_DEASSIGN;
+
+	for (unsigned int i = 0; i < DOORBELLS_MAX; i++) {
+		if (doorbell[i] != (del ? io->addr : 0))
+			continue;
+		doorbell[i] = del ? 0 : io->addr;
+		return 0;
+	}
+	return del ? -ENOENT : -ENOSPC;
+}
+
+int __wrap_kvm_ioctl(int fd, unsigned long cmd, unsigned long arg)
+{
+	const struct kvm_irq_level *level = (void *)arg;
+	const struct kvm_irqfd *irqfd = (void *)arg;
+
+	(void)fd;
+	switch (cmd) {
+	case KVM_SET_GSI_ROUTING:
+		return set_routes((void *)arg);
+	case KVM_IOEVENTFD:
+		return set_doorbell((void *)arg);
+	case KVM_IRQ_LINE:
+		line[level->irq] = level->level;
+		return 0;
+	case KVM_IRQFD:
+		irqfd_of[irqfd->gsi] = irqfd->flags & KVM_IRQFD_FLAG_DEASSIGN ? -1 : (int)irqfd->fd;
+		return 0;
+	}
+	return -EINVAL;
+}
+
+/* Whether an interrupt with this message's data comes within a time; it is taken then. */
+static bool interrupt_comes(uint32_t data, int ms)
+{
+	for (unsigned int gsi = GSI_PINS; gsi < GSI_MAX; gsi++) {
+		struct pollfd p = { .fd = irqfd_of[gsi], .events = POLLIN };
+		uint64_t count;
+
+		if (route[gsi].type != KVM_IRQ_ROUTING_MSI || route[gsi].u.msi.data != data)
+			continue;
+		return poll(&p, 1, ms) == 1 &&
+		       read(p.fd, &count, sizeof(count)) == sizeof(count);
+	}
+	return false;
+}
+
+/* ---- The guest's CPU ---- */
+
+static uint64_t access_bus(struct bus *bus, uint64_t addr, unsigned int len, uint64_t val,
+			   bool write)
+{
+	bus_access(bus, addr, &val, len, write);
+	return len == 8 ? val : val & ((1ull << 8 * len) - 1);
+}
+
+static uint64_t rd(uint64_t addr, unsigned int len)
+{
+	return access_bus(&m.mmio, addr, len, 0, false);
+}
+
+static void wr(uint64_t addr, unsigned int len, uint64_t val)
+{
+	access_bus(&m.mmio, addr, len, val, true);
+}
+
+static uint64_t cfg_addr(unsigned int slot, unsigned int off)
+{
+	return PCI_ECAM_BASE + (slot << 15) + off;
+}
+
+static uint32_t cfg_rd(unsigned int off, unsigned int len)
+{
+	return rd(cfg_addr(SLOT, off), len);
+}
+
+static void cfg_wr(unsigned int off, unsigned int len, uint32_t val)
+{
+	wr(cfg_addr(SLOT, off), len, val);
+}
+
+/* The same through ports. */
+static uint32_t port_rd(unsigned int slot, unsigned int off, unsigned int len)
+{
+	access_bus(&m.pio, 0xcf8, 4, 0x80000000u | slot << 11 | (off & ~3u), true);
+	return access_bus(&m.pio, 0xcfc + (off & 3), len, 0, false);
+}
+
+static unsigned int find_cap(uint8_t id, uint8_t virtio_type)
+{
+	unsigned int cap = cfg_rd(PCI_CAPABILITY_LIST, 1);
+
+	for (unsigned int n = 0; cap && n < 48; n++) {
+		if (cfg_rd(cap, 1) == id &&
+		    (id != PCI_CAP_ID_VNDR || cfg_rd(cap + 3, 1) == virtio_type))
+			return cap;
+		cap = cfg_rd(cap + 1, 1);
+	}
+	fail_msg("no capability %u/%u", id, virtio_type);
+	return 0;
+}
+
+/* A virtio structure's address, from its capability. */
+static uint64_t structure(uint8_t type)
+{
+	unsigned int cap = find_cap(PCI_CAP_ID_VNDR, type);
+
+	assert_int_equal(cfg_rd(cap + offsetof(struct virtio_pci_cap, bar), 1), 0);
+	return regs + cfg_rd(cap + offsetof(struct virtio_pci_cap, offset), 4);
+}
+
+static uint64_t common(unsigned int reg)
+{
+	return structure(VIRTIO_PCI_CAP_COMMON_CFG) + reg;
+}
+
+/* ---- The guest's driver ---- */
+
+static uint8_t status(void)
+{
+	return rd(common(VIRTIO_PCI_COMMON_STATUS), 1);
+}
+
+static void set_status(uint8_t val)
+{
+	wr(common(VIRTIO_PCI_COMMON_STATUS), 1, val);
+}
+
+static void set_features(uint64_t features)
+{
+	for (unsigned int sel = 0; sel < 2; sel++) {
+		wr(common(VIRTIO_PCI_COMMON_GFSELECT), 4, sel);
+		wr(common(VIRTIO_PCI_COMMON_GF), 4, features >> 32 * sel & 0xffffffff);
+	}
+}
+
+static uint64_t offered(void)
+{
+	uint64_t features = 0;
+
+	for (unsigned int sel = 0; sel < 2; sel++) {
+		wr(common(VIRTIO_PCI_COMMON_DFSELECT), 4, sel);
+		features |= rd(common(VIRTIO_PCI_COMMON_DF), 4) << 32 * sel;
+	}
+	return features;
+}
+
+static void set_up_queue(uint64_t desc)
+{
+	const uint64_t addr[] = { desc, AVAIL, USED };
+
+	memset(ram + DESC, 0, STATUS - DESC);
+	wr(common(VIRTIO_PCI_COMMON_Q_SELECT), 2, 0);
+	assert_int_equal(rd(common(VIRTIO_PCI_COMMON_Q_SIZE), 2), 256);
+	wr(common(VIRTIO_PCI_COMMON_Q_SIZE), 2, 64);
+	for (unsigned int i = 0; i < 3; i++) {
+		wr(common(VIRTIO_PCI_COMMON_Q_DESCLO + 8 * i), 4, addr[i] & 0xffffffff);
+		wr(common(VIRTIO_PCI_COMMON_Q_DESCHI + 8 * i), 4, addr[i] >> 32);
+	}
+	wr(common(VIRTIO_PCI_COMMON_Q_MSIX), 2, 1);
+	wr(common(VIRTIO_PCI_COMMON_MSIX), 2, 0);
+	wr(common(VIRTIO_PCI_COMMON_Q_ENABLE), 2, 1);
+}
+
+static void start_with(uint64_t desc)
+{
+	set_status(0);
+	set_status(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
+	set_features(offered() & ~(1ull << VIRTIO_RING_F_EVENT_IDX));
+	set_status(status() | VIRTIO_CONFIG_S_FEATURES_OK);
+	assert_true(status() & VIRTIO_CONFIG_S_FEATURES_OK);
+	set_up_queue(desc);
+	set_status(status() | VIRTIO_CONFIG_S_DRIVER_OK);
+}
+
+static void program_vector(unsigned int i, uint32_t data)
+{
+	wr(msix + 16 * i, 4, 0xfee00000);
+	wr(msix + 16 * i + 4, 4, 0);
+	wr(msix + 16 * i + 8, 4, data);
+	wr(msix + 16 * i + 12, 4, 0);
+}
+
+#define DATA_CONFIG	0x40
+#define DATA_QUEUE	0x41
+
+static void start(void)
+{
+	cfg_wr(PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	cfg_wr(find_cap(PCI_CAP_ID_MSIX, 0) + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
+	program_vector(0, DATA_CONFIG);
+	program_vector(1, DATA_QUEUE);
+	start_with(DESC);
+}
+
+static void kick(void)
+{
+	wr(structure(VIRTIO_PCI_CAP_NOTIFY_CFG), 2, 0);
+}
+
+/* Queue one request in descriptors 0 to 2; no kick. */
+static void submit(uint32_t type, uint64_t sector, uint32_t len, bool in)
+{
+	struct virtio_blk_outhdr hdr = { .type = type, .sector = sector };
+	struct vring_desc *d = (struct vring_desc *)(ram + DESC);
+	struct vring_avail *avail = (struct vring_avail *)(ram + AVAIL);
+
+	memcpy(ram + HEADER, &hdr, sizeof(hdr));
+	ram[STATUS] = 0xff;
+	d[0] = (struct vring_desc) { HEADER, sizeof(hdr), VRING_DESC_F_NEXT, 1 };
+	d[1] = (struct vring_desc) { DATA, len, VRING_DESC_F_NEXT | (in ? VRING_DESC_F_WRITE : 0),
+				     2 };
+	d[2] = (struct vring_desc) { STATUS, 1, VRING_DESC_F_WRITE, 0 };
+	avail->ring[avail->idx % 64] = 0;
+	__atomic_store_n(&avail->idx, avail->idx + 1, __ATOMIC_RELEASE);
+}
+
+static uint8_t request(uint32_t type, uint64_t sector, uint32_t len, bool in)
+{
+	submit(type, sector, len, in);
+	kick();
+	assert_true(interrupt_comes(DATA_QUEUE, WAIT_MS));
+	return ram[STATUS];
+}
+
+/* ---- A machine for each test ---- */
+
+static int power_on(void **state, bool readonly)
+{
+	struct disk_option opt = { .path = disk_path, .readonly = readonly };
+
+	(void)state;
+	memset(&m, 0, sizeof(m));
+	memset(irqfd_of, 0xff, sizeof(irqfd_of));
+	memset(line, 0, sizeof(line));
+	memset(doorbell, 0, sizeof(doorbell));
+	ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (ram == MAP_FAILED || truncate(disk_path, DISK_SECTORS * 512))
+		return -1;
+	m.mem.region[0] = (struct mem_region) { .len = RAM_SIZE, .hva = ram };
+	m.mem.nr = 1;
+	m.vm_fd = -1;
+	m.sys_fd = -1;
+	m.stop_fd = -1;
+	m.loop = loop_create("io");
+	bus_init(&m.pio, 0xffff);
+	bus_init(&m.mmio, UINT64_MAX);
+	irq_init(&m);
+	pci_host_create(&m);
+	virtio_blk_create(&m, &opt);
+	regs = cfg_rd(PCI_BASE_ADDRESS_0, 4);
+	msix = cfg_rd(PCI_BASE_ADDRESS_1, 4);
+	return 0;
+}
+
+static int power_on_writable(void **state)
+{
+	return power_on(state, false);
+}
+
+static int power_on_readonly(void **state)
+{
+	return power_on(state, true);
+}
+
+static int power_off(void **state)
+{
+	(void)state;
+	machine_destroy(&m);
+	for (unsigned int gsi = GSI_PINS; gsi < GSI_MAX; gsi++) {
+		if (irqfd_of[gsi] >= 0)
+			return -1;	/* nothing may be left behind */
+	}
+	for (unsigned int i = 0; i < DOORBELLS_MAX; i++) {
+		if (doorbell[i])
+			return -1;
+	}
+	return munmap(ram, RAM_SIZE);
+}
+
+/* ---- PCI ---- */
+
+static void test_identity(void **state)
+{
+	(void)state;
+	assert_int_equal(rd(cfg_addr(0, 0), 4), 0x00081b36);
+	assert_int_equal(rd(cfg_addr(0, PCI_CLASS_DEVICE), 2), 0x0600);
+	assert_int_equal(cfg_rd(0, 4), 0x10421af4);
+	assert_int_equal(cfg_rd(3, 1), 0x10);
+	assert_int_equal(cfg_rd(PCI_CLASS_REVISION, 4), 0x01000001);
+	for (unsigned int off = 0; off < PCI_STD_HEADER_SIZEOF; off += 4)
+		assert_int_equal(port_rd(SLOT, off, 4), cfg_rd(off, 4));
+	assert_int_equal(port_rd(SLOT, 2, 2), 0x1042);
+	assert_int_equal(port_rd(SLOT, 3, 1), 0x10);
+	/* What is not there */
+	assert_int_equal(rd(cfg_addr(SLOT + 1, 0), 4), 0xffffffff);
+	assert_int_equal(rd(cfg_addr(SLOT, 0) + 0x1000, 4), 0xffffffff);	/* function 1 */
+	assert_int_equal(rd(cfg_addr(SLOT, 0) + 0x100000, 4), 0xffffffff);	/* bus 1 */
+	assert_int_equal(cfg_rd(256, 4), 0xffffffff);
+	access_bus(&m.pio, 0xcf8, 4, SLOT << 11, true);		/* without the enable bit */
+	assert_int_equal(access_bus(&m.pio, 0xcfc, 4, 0, false), 0xffffffff);
+	/* The identity is read-only */
+	cfg_wr(PCI_VENDOR_ID, 4, 0x12345678);
+	cfg_wr(PCI_SUBSYSTEM_VENDOR_ID, 4, 0x12345678);
+	assert_int_equal(cfg_rd(0, 4), 0x10421af4);
+	assert_int_equal(cfg_rd(PCI_SUBSYSTEM_VENDOR_ID, 2), 0x1af4);
+}
+
+static bool answers(uint64_t bar0)
+{
+	return rd(bar0 + VIRTIO_PCI_COMMON_NUMQ, 2) == 1;
+}
+
+static bool has_doorbell(uint64_t addr)
+{
+	for (unsigned int i = 0; i < DOORBELLS_MAX; i++) {
+		if (doorbell[i] == addr)
+			return true;
+	}
+	return false;
+}
+
+static void test_bar_sizing(void **state)
+{
+	(void)state;
+	assert_true(answers(regs));
+	cfg_wr(PCI_BASE_ADDRESS_0, 4, 0xffffffff);
+	assert_int_equal(cfg_rd(PCI_BASE_ADDRESS_0, 4), 0xffffc000);
+	assert_false(answers(regs));
+	cfg_wr(PCI_BASE_ADDRESS_0, 4, regs);
+	assert_true(answers(regs));
+	cfg_wr(PCI_BASE_ADDRESS_2, 4, 0xffffffff);
+	assert_int_equal(cfg_rd(PCI_BASE_ADDRESS_2, 4), 0);
+}
+
+static void test_bar_moves(void **state)
+{
+	uint64_t notify = structure(VIRTIO_PCI_CAP_NOTIFY_CFG) - regs;
+	uint64_t there = PCI_MMIO_BASE + 0x1000000;
+
+	(void)state;
+	assert_true(has_doorbell(regs + notify));
+	cfg_wr(PCI_BASE_ADDRESS_0, 4, there);
+	assert_false(answers(regs));
+	assert_true(answers(there));
+	assert_false(has_doorbell(regs + notify));
+	assert_true(has_doorbell(there + notify));
+	/* Byte by byte it passes over other places, and answers only where it is. */
+	cfg_wr(PCI_BASE_ADDRESS_0 + 3, 1, regs >> 24 & 0xff);
+	cfg_wr(PCI_BASE_ADDRESS_0 + 2, 1, regs >> 16 & 0xff);
+	assert_true(answers(regs));
+	cfg_wr(PCI_COMMAND, 2, 0);
+	assert_false(answers(regs));
+	assert_false(has_doorbell(regs + notify));
+	cfg_wr(PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	assert_true(answers(regs));
+	/* Not over RAM, nor over what lies behind the window. */
+	cfg_wr(PCI_BASE_ADDRESS_0, 4, 0x100000);
+	assert_false(answers(0x100000));
+	assert_false(has_doorbell(0x100000 + notify));
+	cfg_wr(PCI_BASE_ADDRESS_0, 4, LAPIC_BASE);
+	assert_false(has_doorbell(LAPIC_BASE + notify));
+}
+
+static void test_bars_overlap(void **state)
+{
+	(void)state;
+	/* BAR 1 over BAR 0: the first one keeps the place, the other waits for it. */
+	cfg_wr(PCI_BASE_ADDRESS_1, 4, regs);
+	assert_true(answers(regs));
+	assert_int_equal(rd(msix + 12, 4), 0xffffffff);
+	cfg_wr(PCI_BASE_ADDRESS_0, 4, regs + 0x10000);
+	assert_true(answers(regs + 0x10000));
+	assert_int_equal(rd(regs + 12, 4), 1);		/* the table: vector 0 is masked */
+}
+
+/* ---- virtio-pci ---- */
+
+static void test_negotiation(void **state)
+{
+	uint64_t features = offered();
+
+	(void)state;
+	assert_true(features >> VIRTIO_F_VERSION_1 & 1);
+	set_status(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
+	set_features(features & ~(1ull << VIRTIO_F_VERSION_1));
+	set_status(status() | VIRTIO_CONFIG_S_FEATURES_OK);
+	assert_false(status() & VIRTIO_CONFIG_S_FEATURES_OK);
+	set_features(features | 1ull << 40);
+	set_status(status() | VIRTIO_CONFIG_S_FEATURES_OK);
+	assert_false(status() & VIRTIO_CONFIG_S_FEATURES_OK);
+	set_status(status() | VIRTIO_CONFIG_S_DRIVER_OK);
+	assert_false(status() & VIRTIO_CONFIG_S_DRIVER_OK);
+	set_features(features);
+	set_status(status() | VIRTIO_CONFIG_S_FEATURES_OK | VIRTIO_CONFIG_S_NEEDS_RESET);
+	assert_int_equal(status(), VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER |
+			 VIRTIO_CONFIG_S_FEATURES_OK);
+	set_features(0);		/* too late */
+	wr(common(VIRTIO_PCI_COMMON_GFSELECT), 4, 1);
+	assert_int_equal(rd(common(VIRTIO_PCI_COMMON_GF), 4), features >> 32);
+	set_status(0);
+	assert_int_equal(status(), 0);
+	wr(common(VIRTIO_PCI_COMMON_GFSELECT), 4, 1);
+	assert_int_equal(rd(common(VIRTIO_PCI_COMMON_GF), 4), 0);
+}
+
+static void test_queue_registers(void **state)
+{
+	(void)state;
+	wr(common(VIRTIO_PCI_COMMON_Q_SIZE), 2, 100);		/* not a power of two */
+	wr(common(VIRTIO_PCI_COMMON_Q_SIZE), 2, 512);		/* too many */
+	wr(common(VIRTIO_PCI_COMMON_Q_SIZE), 2, 0);
+	assert_int_equal(rd(common(VIRTIO_PCI_COMMON_Q_SIZE), 2), 256);
+	wr(common(VIRTIO_PCI_COMMON_Q_MSIX), 2, 2);		/* there are two: 0 and 1 */
+	assert_int_equal(rd(common(VIRTIO_PCI_COMMON_Q_MSIX), 2), 0xffff);
+	wr(common(VIRTIO_PCI_COMMON_Q_SELECT), 2, 0xffff);
+	assert_int_equal(rd(common(VIRTIO_PCI_COMMON_Q_SIZE), 2), 0);
+	wr(common(VIRTIO_PCI_COMMON_Q_ENABLE), 2, 1);
+	wr(common(VIRTIO_PCI_COMMON_Q_DESCLO), 4, 1);
+	wr(common(VIRTIO_PCI_COMMON_Q_MSIX), 2, 1);
+	wr(regs + 0x3ffc, 4, 0);		/* the doorbell of a queue that is not there */
+	/* Every offset and width of the BAR: nothing but an answer is asked. */
+	for (unsigned int off = 0; off < 0x4000; off += off < 0x100 ? 1 : 0x83) {
+		for (unsigned int len = 1; len <= 8; len *= 2)
+			rd(regs + off, len);
+	}
+	/* Once enabled, a queue stays as it is. */
+	start();
+	wr(common(VIRTIO_PCI_COMMON_Q_SELECT), 2, 0);
+	wr(common(VIRTIO_PCI_COMMON_Q_DESCLO), 4, 0x8000);
+	wr(common(VIRTIO_PCI_COMMON_Q_SIZE), 2, 8);
+	wr(common(VIRTIO_PCI_COMMON_Q_ENABLE), 2, 0);
+	assert_int_equal(rd(common(VIRTIO_PCI_COMMON_Q_DESCLO), 4), DESC);
+	assert_int_equal(rd(common(VIRTIO_PCI_COMMON_Q_SIZE), 2), 64);
+	assert_int_equal(rd(common(VIRTIO_PCI_COMMON_Q_ENABLE), 2), 1);
+}
+
+static void test_msix_masks(void **state)
+{
+	unsigned int ctrl = find_cap(PCI_CAP_ID_MSIX, 0) + PCI_MSIX_FLAGS;
+	uint64_t pba = msix + (cfg_rd(ctrl - PCI_MSIX_FLAGS + PCI_MSIX_PBA, 4) & ~7u);
+
+	(void)state;
+	assert_int_equal(cfg_rd(ctrl, 2) & PCI_MSIX_FLAGS_QSIZE, 1);
+	start();
+	/* The vector's own mask */
+	wr(msix + 16 + 12, 4, PCI_MSIX_ENTRY_CTRL_MASKBIT);
+	submit(VIRTIO_BLK_T_FLUSH, 0, 0, false);
+	kick();
+	assert_false(interrupt_comes(DATA_QUEUE, QUIET_MS));
+	assert_int_equal(rd(pba, 4), 2);
+	wr(msix + 16 + 8, 4, 0x77);	/* moved to another CPU's vector while masked */
+	wr(msix + 16 + 12, 4, 0);
+	assert_true(interrupt_comes(0x77, WAIT_MS));
+	assert_int_equal(rd(pba, 8), 0);
+	/* The function's */
+	cfg_wr(ctrl, 2, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
+	submit(VIRTIO_BLK_T_FLUSH, 0, 0, false);
+	kick();
+	assert_false(interrupt_comes(0x77, QUIET_MS));
+	assert_int_equal(rd(pba, 8), 2);
+	cfg_wr(ctrl, 2, PCI_MSIX_FLAGS_ENABLE);
+	assert_true(interrupt_comes(0x77, WAIT_MS));
+	/* The table takes dwords and qwords alone, and the PBA nothing. */
+	wr(msix + 16 + 8, 2, 0x99);
+	wr(pba, 4, 0xff);
+	assert_int_equal(rd(msix + 16 + 8, 4), 0x77);
+	assert_int_equal(rd(msix + 16 + 8, 8), 0x77);
+	assert_int_equal(rd(pba, 4), 0);
+}
+
+static void test_intx(void **state)
+{
+	uint64_t isr = structure(VIRTIO_PCI_CAP_ISR_CFG);
+	struct vring_used *used;
+
+	(void)state;
+	start();
+	used = (struct vring_used *)(ram + USED);
+	cfg_wr(find_cap(PCI_CAP_ID_MSIX, 0) + PCI_MSIX_FLAGS, 2, 0);
+	assert_int_equal(cfg_rd(PCI_INTERRUPT_PIN, 1), 1);
+	for (unsigned int round = 0; round < 2; round++) {
+		submit(VIRTIO_BLK_T_FLUSH, 0, 0, false);
+		kick();
+		for (unsigned int ms = 0; !line[GSI_PCI_INTX + SLOT] && ms < WAIT_MS; ms++)
+			usleep(1000);
+		assert_int_equal(used->idx, round + 1);
+		assert_true(line[GSI_PCI_INTX + SLOT]);
+		assert_true(cfg_rd(PCI_STATUS, 2) & PCI_STATUS_INTERRUPT);
+		/* Disabled, the line drops, while its cause remains. */
+		cfg_wr(PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER |
+		       PCI_COMMAND_INTX_DISABLE);
+		assert_false(line[GSI_PCI_INTX + SLOT]);
+		cfg_wr(PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+		assert_true(line[GSI_PCI_INTX + SLOT]);
+		assert_int_equal(rd(isr, 1), 1);
+		assert_false(line[GSI_PCI_INTX + SLOT]);
+		assert_int_equal(rd(isr, 1), 0);
+	}
+}
+
+static void test_cfg_window(void **state)
+{
+	unsigned int cap = find_cap(PCI_CAP_ID_VNDR, VIRTIO_PCI_CAP_PCI_CFG);
+	unsigned int data = cap + offsetof(struct virtio_pci_cfg_cap, pci_cfg_data);
+
+	(void)state;
+	cfg_wr(cap + offsetof(struct virtio_pci_cap, bar), 1, 0);
+	cfg_wr(cap + offsetof(struct virtio_pci_cap, offset), 4, VIRTIO_PCI_COMMON_NUMQ);
+	cfg_wr(cap + offsetof(struct virtio_pci_cap, length), 4, 2);
+	assert_int_equal(cfg_rd(data, 2), 1);
+	cfg_wr(cap + offsetof(struct virtio_pci_cap, offset), 4, VIRTIO_PCI_COMMON_STATUS);
+	cfg_wr(cap + offsetof(struct virtio_pci_cap, length), 4, 1);
+	cfg_wr(data, 1, VIRTIO_CONFIG_S_ACKNOWLEDGE);
+	assert_int_equal(status(), VIRTIO_CONFIG_S_ACKNOWLEDGE);
+	cfg_wr(data, 1, 0);
+	assert_int_equal(status(), 0);
+	/* Out of the BAR, of no length, of another BAR: nothing happens. */
+	cfg_wr(cap + offsetof(struct virtio_pci_cap, offset), 4, 0xfffffffc);
+	cfg_rd(data, 4);
+	cfg_wr(data, 4, 1);
+	cfg_wr(cap + offsetof(struct virtio_pci_cap, length), 4, 0);
+	cfg_rd(data, 4);
+	cfg_wr(cap + offsetof(struct virtio_pci_cap, length), 4, 0xffffffff);
+	cfg_rd(data, 4);
+	cfg_wr(cap + offsetof(struct virtio_pci_cap, bar), 1, 5);
+	cfg_rd(data, 4);
+}
+
+static void test_needs_reset(void **state)
+{
+	struct vring_avail *avail = (struct vring_avail *)(ram + AVAIL);
+
+	(void)state;
+	start();
+	avail->idx = 1000;
+	kick();
+	assert_true(interrupt_comes(DATA_CONFIG, WAIT_MS));
+	assert_true(status() & VIRTIO_CONFIG_S_NEEDS_RESET);
+	kick();
+	start();			/* resets, and then all is well */
+	assert_int_equal(request(VIRTIO_BLK_T_FLUSH, 0, 0, false), VIRTIO_BLK_S_OK);
+	start_with(RAM_SIZE);		/* rings that are not in RAM */
+	assert_true(interrupt_comes(DATA_CONFIG, WAIT_MS));
+	assert_true(status() & VIRTIO_CONFIG_S_NEEDS_RESET);
+}
+
+static void test_bus_master(void **state)
+{
+	(void)state;
+	start();
+	cfg_wr(PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
+	submit(VIRTIO_BLK_T_FLUSH, 0, 0, false);
+	kick();
+	assert_false(interrupt_comes(DATA_QUEUE, QUIET_MS));
+	assert_int_equal(ram[STATUS], 0xff);
+	cfg_wr(PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	assert_true(interrupt_comes(DATA_QUEUE, WAIT_MS));
+	assert_int_equal(ram[STATUS], VIRTIO_BLK_S_OK);
+}
+
+/* Once the reset has returned, the device must not write to memory that it was given. */
+static void test_reset_under_load(void **state)
+{
+	(void)state;
+	for (unsigned int round = 0; round < 200; round++) {
+		start();
+		for (unsigned int i = 0; i < 32; i++)
+			submit(VIRTIO_BLK_T_IN, 0, 1 << 16, true);
+		kick();
+		if (round % 2)
+			usleep(random() % 500);
+		set_status(0);
+		memset(ram + DATA, 0xa5, 1 << 16);
+		memset(ram + USED, 0xa5, 0x1000);
+		ram[STATUS] = 0xa5;
+		kick();
+		usleep(200);
+		for (unsigned int i = 0; i < 1 << 16; i += 512)
+			assert_int_equal(ram[DATA + i], 0xa5);
+		for (unsigned int i = 0; i < 0x1000; i++)
+			assert_int_equal(ram[USED + i], 0xa5);
+		assert_int_equal(ram[STATUS], 0xa5);
+	}
+}
+
+/* ---- virtio-blk ---- */
+
+static void test_block_io(void **state)
+{
+	struct vring_used *used = (struct vring_used *)(ram + USED);
+
+	(void)state;
+	assert_int_equal(rd(structure(VIRTIO_PCI_CAP_DEVICE_CFG), 4), DISK_SECTORS);
+	start();
+	memset(ram + DATA, 0x5a, 4096);
+	assert_int_equal(request(VIRTIO_BLK_T_OUT, DISK_SECTORS - 8, 4096, false),
+			 VIRTIO_BLK_S_OK);
+	assert_int_equal(used->ring[0].len, 1);
+	memset(ram + DATA, 0, 4096);
+	assert_int_equal(request(VIRTIO_BLK_T_IN, DISK_SECTORS - 8, 4096, true), VIRTIO_BLK_S_OK);
+	assert_int_equal(used->ring[1].len, 4097);
+	for (unsigned int i = 0; i < 4096; i++)
+		assert_int_equal(ram[DATA + i], 0x5a);
+	assert_int_equal(request(VIRTIO_BLK_T_FLUSH, 0, 0, false), VIRTIO_BLK_S_OK);
+	assert_int_equal(request(VIRTIO_BLK_T_GET_ID, 0, 20, true), VIRTIO_BLK_S_OK);
+	assert_memory_equal(ram + DATA, "minivmm-disk", 12);
+}
+
+static void test_block_errors(void **state)
+{
+	static const struct {
+		uint32_t type;
+		uint64_t sector;
+		uint32_t len;
+		bool in;
+		uint8_t status;
+	} t[] = {
+		{ VIRTIO_BLK_T_IN, DISK_SECTORS, 512, true, VIRTIO_BLK_S_IOERR },
+		{ VIRTIO_BLK_T_IN, DISK_SECTORS - 1, 1024, true, VIRTIO_BLK_S_IOERR },
+		{ VIRTIO_BLK_T_OUT, DISK_SECTORS - 1, 1024, false, VIRTIO_BLK_S_IOERR },
+		{ VIRTIO_BLK_T_IN, ~0ull, 512, true, VIRTIO_BLK_S_IOERR },
+		{ VIRTIO_BLK_T_OUT, 1ull << 55, 512, false, VIRTIO_BLK_S_IOERR },
+		{ VIRTIO_BLK_T_IN, 0, 100, true, VIRTIO_BLK_S_IOERR },
+		{ VIRTIO_BLK_T_OUT, 0, 511, false, VIRTIO_BLK_S_IOERR },
+		{ 2, 0, 512, true, VIRTIO_BLK_S_UNSUPP },
+		{ 0x7fffffff, 0, 512, true, VIRTIO_BLK_S_UNSUPP },
+		{ VIRTIO_BLK_T_DISCARD, 0, 8, false, VIRTIO_BLK_S_UNSUPP },
+	};
+
+	(void)state;
+	start();
+	for (unsigned int i = 0; i < sizeof(t) / sizeof(t[0]); i++)
+		assert_int_equal(request(t[i].type, t[i].sector, t[i].len, t[i].in), t[i].status);
+}
+
+static void test_block_ranges(void **state)
+{
+	struct virtio_blk_discard_write_zeroes r = { .sector = 8, .num_sectors = 8 };
+	const uint32_t type[] = { VIRTIO_BLK_T_WRITE_ZEROES, VIRTIO_BLK_T_DISCARD };
+
+	(void)state;
+	start();
+	for (unsigned int i = 0; i < 2; i++) {
+		memset(ram + DATA, 0x5a, 8192);
+		assert_int_equal(request(VIRTIO_BLK_T_OUT, 0, 8192, false), VIRTIO_BLK_S_OK);
+		r.num_sectors = 8;
+		r.flags = 0;
+		memcpy(ram + DATA, &r, sizeof(r));
+		assert_int_equal(request(type[i], 0, sizeof(r), false), VIRTIO_BLK_S_OK);
+		assert_int_equal(request(VIRTIO_BLK_T_IN, 0, 8192, true), VIRTIO_BLK_S_OK);
+		assert_int_equal(ram[DATA + 4095], 0x5a);
+		if (type[i] == VIRTIO_BLK_T_WRITE_ZEROES) {
+			assert_int_equal(ram[DATA + 4096], 0);
+			assert_int_equal(ram[DATA + 8191], 0);
+		}
+		r.num_sectors = DISK_SECTORS;
+		memcpy(ram + DATA, &r, sizeof(r));
+		assert_int_equal(request(type[i], 0, sizeof(r), false), VIRTIO_BLK_S_IOERR);
+		r.flags = 0x80;
+		memcpy(ram + DATA, &r, sizeof(r));
+		assert_int_equal(request(type[i], 0, sizeof(r), false), VIRTIO_BLK_S_UNSUPP);
+	}
+}
+
+static void test_readonly(void **state)
+{
+	(void)state;
+	assert_true(offered() >> VIRTIO_BLK_F_RO & 1);
+	start();
+	assert_int_equal(request(VIRTIO_BLK_T_IN, 0, 512, true), VIRTIO_BLK_S_OK);
+	assert_int_equal(request(VIRTIO_BLK_T_OUT, 0, 512, false), VIRTIO_BLK_S_IOERR);
+	assert_int_equal(request(VIRTIO_BLK_T_DISCARD, 0, 16, false), VIRTIO_BLK_S_UNSUPP);
+}
+
+#define TEST(fn)	cmocka_unit_test_setup_teardown(fn, power_on_writable, power_off)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_identity),
+		TEST(test_bar_sizing),
+		TEST(test_bar_moves),
+		TEST(test_bars_overlap),
+		TEST(test_negotiation),
+		TEST(test_queue_registers),
+		TEST(test_msix_masks),
+		TEST(test_intx),
+		TEST(test_cfg_window),
+		TEST(test_needs_reset),
+		TEST(test_bus_master),
+		TEST(test_reset_under_load),
+		TEST(test_block_io),
+		TEST(test_block_errors),
+		TEST(test_block_ranges),
+		cmocka_unit_test_setup_teardown(test_readonly, power_on_readonly, power_off),
+	};
+	int fd = mkstemp(disk_path);
+	int ret;
+
+	if (fd < 0)
+		return 1;
+	close(fd);
+	ret = cmocka_run_group_tests_name("virtio-pci", tests, NULL, NULL);
+	unlink(disk_path);
+	return ret;
+}
