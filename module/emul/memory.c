@@ -170,7 +170,7 @@ int emul_linear(struct emul_ctx *ctx, unsigned int seg, u64 offset, unsigned int
 	if (ctx->mode == EMUL_MODE_LONG && len &&
 	    !(emul_canonical(ctx, la) && emul_canonical(ctx, la + len - 1)))
 		return seg_fault(ctx, seg);
-	if (misaligned(ctx, la, len, access))
+	if (len && misaligned(ctx, la, len, access))
 		return emul_fault(ctx, VEC_AC, 0);
 	*linear = la;
 	return EMUL_OK;
