@@ -20,12 +20,12 @@
 /* One access each, so that the compiler neither tears nor repeats it. */
 static uint16_t ring_u16(const __virtio16 *p)
 {
-	return le16toh(*(const volatile uint16_t *)p);
+	return le16toh(__atomic_load_n(p, __ATOMIC_RELAXED));
 }
 
 static void ring_set_u16(__virtio16 *p, uint16_t val)
 {
-	*(volatile uint16_t *)p = htole16(val);
+	__atomic_store_n(p, htole16(val), __ATOMIC_RELAXED);
 }
 
 /* The event fields: each lies behind the other side's ring. */

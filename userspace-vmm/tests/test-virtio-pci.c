@@ -52,7 +52,7 @@ static uint64_t msix;			/* where BAR 1 is */
 
 static struct kvm_irq_routing_entry route[GSI_MAX];
 static int irqfd_of[GSI_MAX];
-static bool line[GSI_PINS];
+static _Atomic bool line[GSI_PINS];
 static uint64_t doorbell[DOORBELLS_MAX];
 
 int __wrap_kvm_ioctl(int fd, unsigned long cmd, unsigned long arg);
@@ -301,7 +301,8 @@ static int power_on(void **state, bool readonly)
 	(void)state;
 	memset(&m, 0, sizeof(m));
 	memset(irqfd_of, 0xff, sizeof(irqfd_of));
-	memset(line, 0, sizeof(line));
+	for (unsigned int i = 0; i < GSI_PINS; i++)
+		line[i] = false;
 	memset(doorbell, 0, sizeof(doorbell));
 	ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (ram == MAP_FAILED || truncate(disk_path, DISK_SECTORS * 512))
