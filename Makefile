@@ -96,6 +96,7 @@ clean:
 		-delete
 	$(MAKE) -C userspace-vmm clean
 	$(MAKE) -C selftests clean
+	$(MAKE) -C module/emul/test clean
 
 .PHONY: help
 help:
