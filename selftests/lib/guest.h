@@ -255,9 +255,51 @@ static inline void sti_hlt(void)
 	asm volatile("sti; hlt; cli" : : : "memory");
 }
 
+/* Wait in the guest; the case's time limit is the end of it. */
+#define GUEST_WAIT(cond) do {							\
+	while (!(cond))								\
+		asm volatile("pause" : : : "memory");				\
+} while (0)
+
 static inline void cpu_pause(void)
 {
 	asm volatile("pause" : : : "memory");
+}
+
+#define IOAPIC_BASE	0xfec00000UL
+
+static inline u32 ioapic_read(u8 index)
+{
+	mmio_write32(IOAPIC_BASE, index);
+	return mmio_read32(IOAPIC_BASE + 0x10);
+}
+
+static inline void ioapic_write(u8 index, u32 value)
+{
+	mmio_write32(IOAPIC_BASE, index);
+	mmio_write32(IOAPIC_BASE + 0x10, value);
+}
+
+/* Redirection entry @pin, its upper half first: it may be unmasked by the lower. */
+static inline void ioapic_entry(int pin, u64 value)
+{
+	ioapic_write(0x11 + 2 * pin, value >> 32);
+	ioapic_write(0x10 + 2 * pin, value);
+}
+
+/* Both PICs, vectors 0x20 and 0x28 on, with @mask (slave in the upper byte). */
+static inline void pic_init(u16 mask)
+{
+	outb(0x20, 0x11);
+	outb(0x21, 0x20);
+	outb(0x21, 4);
+	outb(0x21, 1);
+	outb(0xa0, 0x11);
+	outb(0xa1, 0x28);
+	outb(0xa1, 2);
+	outb(0xa1, 1);
+	outb(0x21, mask);
+	outb(0xa1, mask >> 8);
 }
 
 /* Guest code given as assembly text: @name and @name_end are its bounds. */

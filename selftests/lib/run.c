@@ -33,8 +33,12 @@ void vcpu_dump(struct vcpu *vcpu)
 
 int vcpu_run(struct vcpu *vcpu)
 {
-	int ret = ioctl(vcpu->fd, KVM_RUN, 0);
+	int ret;
 
+	/* EAGAIN is what the wait for SIPI ends with. */
+	do
+		ret = ioctl(vcpu->fd, KVM_RUN, 0);
+	while (ret && errno == EAGAIN);
 	if (ret) {
 		test_fail(__FILE__, __LINE__, "KVM_RUN: errno %d (%s)", errno, strerror(errno));
 		vcpu_dump(vcpu);
@@ -134,4 +138,20 @@ void run_done(struct vcpu *vcpu)
 	struct kvm_regs regs;
 
 	ASSERT_EQ(run_ucall(vcpu, &regs), UCALL_DONE);
+}
+
+static void *thread_main(void *vcpu)
+{
+	run_done(vcpu);
+	return NULL;
+}
+
+void vcpu_start(struct vcpu *vcpu)
+{
+	ASSERT_EQ(pthread_create(&vcpu->thread, NULL, thread_main, vcpu), 0);
+}
+
+void vcpu_join(struct vcpu *vcpu)
+{
+	ASSERT_EQ(pthread_join(vcpu->thread, NULL), 0);
 }

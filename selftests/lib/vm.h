@@ -15,6 +15,7 @@
 #define MINIHV_SELFTEST_VM_H
 
 #include <linux/kvm.h>
+#include <pthread.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -75,6 +76,7 @@ struct vcpu {
 	int fd;
 	int id;
 	struct kvm_run *run;
+	pthread_t thread;
 };
 
 struct vm {
@@ -195,6 +197,12 @@ u64 run_sync(struct vcpu *vcpu);
 
 /** run_done() - run to the guest's guest_done(). */
 void run_done(struct vcpu *vcpu);
+
+/** vcpu_start() - run the vCPU to guest_done() in a thread of its own. */
+void vcpu_start(struct vcpu *vcpu);
+
+/** vcpu_join() - wait for that. */
+void vcpu_join(struct vcpu *vcpu);
 
 /** vcpu_dump() - print the exit and where the vCPU is. */
 void vcpu_dump(struct vcpu *vcpu);
