@@ -190,6 +190,6 @@ struct mhv_opcode {
 	u8 len;
 };
 
-int mhv_insn_length(struct mhv_vcpu *vcpu, struct mhv_opcode expect);
+int mhv_insn_length(struct mhv_vcpu *vcpu, u64 linear, struct mhv_opcode expect);
 
 #endif /* MHV_BACKEND_H */

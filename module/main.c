@@ -5,6 +5,8 @@
  * mhv_global guards the enable count; cpus_read_lock is outside it.
  * AMD APM volume 2, "Enabling SVM"; Intel SDM volume 3, "Enabling and Entering VMX".
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/capability.h>
 #include <linux/cpu.h>
 #include <linux/cpuhotplug.h>

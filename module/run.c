@@ -435,6 +435,10 @@ static void enter(struct mhv_vcpu *vcpu)
 		sync_tpr(vcpu);
 	}
 	sync_mmu(vcpu);
+	if (unlikely(vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP)) {
+		mhv_state_change(vcpu, MHV_G_RIP_FLAGS);
+		vcpu->state.rflags |= X86_EFLAGS_TF;
+	}
 	if (vcpu->dirty)
 		mhv_backend->state_store(vcpu, vcpu->dirty);
 	if (test_thread_flag(TIF_NEED_FPU_LOAD))

@@ -4,6 +4,8 @@
  * Entered from /dev/minihv (creation) and the VM fd; any process that has it.
  * vm->lock for what is set up once; the parts have their own, see minihv.h.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/anon_inodes.h>
 #include <linux/fs.h>
 #include <linux/sched/mm.h>

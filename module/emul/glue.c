@@ -59,7 +59,7 @@ struct mhv_emul {
 	struct emul_ctx ctx;
 	struct mhv_vcpu *vcpu;
 	u64 rip;
-	u8 bytes[EMUL_MAX_INSN];
+	u8 bytes[EMUL_MAX_INSN] __aligned(4);
 	u8 nbytes;
 	bool hint_valid;
 	gpa_t hint;
@@ -1088,29 +1088,31 @@ int mhv_emulate_mmio(struct mhv_vcpu *vcpu, gpa_t gpa, u64 access,
 /**
  * mhv_insn_length() - the length of the instruction at RIP
  * @vcpu: the vCPU, just after an exit
+ * @linear: where the instruction is
  * @expect: what it is if it has no prefixes
+ *
+ * On the way of every intercepted instruction where the CPU does not report
+ * lengths: the general decoder is asked only if a prefix is in the way.
  *
  * Context: process, may sleep, vm->srcu not held.
  * Return: 1 to 15; 0 if it cannot be fetched any more: enter the guest again.
  */
-int mhv_insn_length(struct mhv_vcpu *vcpu, struct mhv_opcode expect)
+int mhv_insn_length(struct mhv_vcpu *vcpu, u64 linear, struct mhv_opcode expect)
 {
-	enum emul_mode mode = emul_mode(vcpu);
 	struct mhv_emul *e = vcpu->emul;
 	struct mhv_walk walk;
-	u32 head = 0;
 	int idx, n;
 
 	idx = srcu_read_lock(&vcpu->vm->srcu);
-	n = mhv_fetch(vcpu, linear_rip(vcpu, mode), e->bytes, EMUL_MAX_INSN, &walk);
+	n = mhv_fetch(vcpu, linear, e->bytes, EMUL_MAX_INSN, &walk);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
-	if (n <= 0)
+	if (unlikely(n <= 0))
 		return 0;
-	memcpy(&head, e->bytes, sizeof(head));
-	if (expect.len && n >= expect.len &&
-	    !((head ^ expect.bytes) & (BIT(expect.len * 8) - 1)))
+	if (likely(expect.len && n >= expect.len &&
+		   !((*(u32 *)e->bytes ^ expect.bytes) &
+		     (BIT_ULL(expect.len * 8) - 1))))
 		return expect.len;
-	if (emul_decode(&e->ctx.insn, e->bytes, n, mode, 0))
+	if (emul_decode(&e->ctx.insn, e->bytes, n, emul_mode(vcpu), 0))
 		return 0;
 	return e->ctx.insn.length;
 }

@@ -5,6 +5,8 @@
  * Per-CPU data belongs to its CPU with preemption off; the rest vcpu->mutex.
  * AMD APM volume 2, "Secure Virtual Machine".
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/cpufeature.h>
 #include <linux/percpu.h>
 #include <linux/printk.h>
@@ -564,6 +566,15 @@ static void svm_run(struct mhv_vcpu *vcpu)
 
 /* ---- stepping over an instruction ---- */
 
+static u64 svm_linear_rip(const struct vmcb *vmcb)
+{
+	const struct vmcb_save_area *s = &vmcb->save;
+
+	if ((s->efer & EFER_LMA) && (s->cs.attrib & SVM_SELECTOR_L_MASK))
+		return s->rip;
+	return (u32)(s->cs.base + s->rip);
+}
+
 static bool svm_next_rip(struct mhv_vcpu *vcpu, u64 *next)
 {
 	struct vmcb_control_area *c = &to_svm(vcpu)->vmcb->control;
@@ -571,8 +582,8 @@ static bool svm_next_rip(struct mhv_vcpu *vcpu, u64 *next)
 	if (boot_cpu_has(X86_FEATURE_NRIPS) && c->next_rip) {
 		*next = c->next_rip;
 	} else {
-		struct mhv_opcode expect = svm_expected_opcode(c);
-		int len = mhv_insn_length(vcpu, expect);
+		int len = mhv_insn_length(vcpu, svm_linear_rip(to_svm(vcpu)->vmcb),
+					  svm_expected_opcode(c));
 
 		if (unlikely(len <= 0))
 			return false;
