@@ -44,6 +44,15 @@ int emul_pop(struct emul_ctx *ctx, u64 *val, unsigned int bytes)
 	return r;
 }
 
+/* Could @bytes be written @below the stack pointer? */
+static int probe_stack(struct emul_ctx *ctx, unsigned int below, unsigned int bytes)
+{
+	u64 sp = (ctx->gpr[EMUL_RSP] - below) & emul_mask(emul_stack_bytes(ctx)), linear;
+	int r = emul_linear(ctx, EMUL_SS, sp, bytes, EMUL_ACC_WRITE, &linear);
+
+	return r ?: ctx->ops->probe_mem(ctx, linear, bytes, EMUL_ACC_WRITE);
+}
+
 /* Go on at @target in the present code segment; #GP(0) beyond its limit or not canonical. */
 int emul_jump(struct emul_ctx *ctx, u64 target, unsigned int bytes)
 {
@@ -220,15 +229,6 @@ static int copy_frames(struct emul_ctx *ctx, unsigned int level)
 	return r;
 }
 
-/* The new top of the stack must be writable already now. */
-static int probe_stack(struct emul_ctx *ctx, unsigned int bytes)
-{
-	u64 sp = emul_reg_get(ctx, EMUL_RSP, emul_stack_bytes(ctx)), linear;
-	int r = emul_linear(ctx, EMUL_SS, sp, bytes, EMUL_ACC_WRITE, &linear);
-
-	return r ?: ctx->ops->probe_mem(ctx, linear, bytes, EMUL_ACC_WRITE);
-}
-
 int em_enter(struct emul_ctx *ctx)
 {
 	unsigned int bytes = ctx->insn.op_bytes, sb = emul_stack_bytes(ctx);
@@ -249,7 +249,8 @@ int em_enter(struct emul_ctx *ctx)
 	}
 	emul_reg_set(ctx, EMUL_RBP, frame, bytes);
 	emul_reg_add(ctx, EMUL_RSP, -(s64)ctx->insn.imm, sb);
-	return probe_stack(ctx, bytes);
+	/* The new top of the stack must be writable already now. */
+	return probe_stack(ctx, 0, bytes);
 }
 
 int em_leave(struct emul_ctx *ctx)
@@ -277,12 +278,21 @@ int em_jmp_rel(struct emul_ctx *ctx)
 	return jump_relative(ctx);
 }
 
+/* The stack is checked, then the target, and only then is the stack written. */
+static int call_near(struct emul_ctx *ctx, u64 target)
+{
+	unsigned int bytes = ctx->insn.op_bytes;
+	u64 ret = ctx->next_rip;
+	int r = probe_stack(ctx, bytes, bytes);
+
+	if (!r)
+		r = emul_jump(ctx, target, bytes);
+	return r ?: emul_push(ctx, ret, bytes);
+}
+
 int em_call_rel(struct emul_ctx *ctx)
 {
-	u64 ret = ctx->next_rip;
-	int r = jump_relative(ctx);
-
-	return r ?: emul_push(ctx, ret, ctx->insn.op_bytes);
+	return call_near(ctx, ctx->next_rip + ctx->insn.imm);
 }
 
 int em_jmp_ind(struct emul_ctx *ctx)
@@ -292,10 +302,7 @@ int em_jmp_ind(struct emul_ctx *ctx)
 
 int em_call_ind(struct emul_ctx *ctx)
 {
-	u64 ret = ctx->next_rip;
-	int r = emul_jump(ctx, ctx->src.val, ctx->insn.op_bytes);
-
-	return r ?: emul_push(ctx, ret, ctx->insn.op_bytes);
+	return call_near(ctx, ctx->src.val);
 }
 
 int em_ret(struct emul_ctx *ctx)

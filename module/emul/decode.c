@@ -455,7 +455,9 @@ static void set_op_bytes(struct emul_insn *insn, unsigned int flags)
 	if (is_long(insn)) {
 		if (fl & F_F64 && !(flags & EMUL_DEC_BRANCH16))
 			pfx = false;
-		if (insn->rex & 8 || (fl & (F_D64 | F_F64) && !pfx))
+		if (fl & F_FAR && flags & EMUL_DEC_FAR32)
+			insn->op_bytes = pfx && !(insn->rex & 8) ? 2 : 4;
+		else if (insn->rex & 8 || (fl & (F_D64 | F_F64) && !pfx))
 			insn->op_bytes = 8;
 		else
 			insn->op_bytes = pfx ? 2 : 4;
@@ -525,6 +527,18 @@ static bool lock_is_cr8(struct emul_insn *insn)
 	return true;
 }
 
+static bool vex_is_legal(const struct emul_insn *insn)
+{
+	u32 fl = insn->op->flags;
+
+	if (insn->enc != EMUL_ENC_VEX || !(fl & F_VEX))
+		return true;
+	if (fl & F_VEX128 && insn->vlen == 32)
+		return false;
+	/* VMOVSS and VMOVSD between registers merge with vvvv's upper part. */
+	return !insn->vvvv || fl & F_VVVV || (insn->op->arg && !insn->has_mem);
+}
+
 static bool is_legal(struct emul_insn *insn)
 {
 	u32 fl = insn->op->flags;
@@ -535,7 +549,7 @@ static bool is_legal(struct emul_insn *insn)
 		return false;
 	if (insn->lock && !(fl & F_LOCK && insn->has_mem) && !lock_is_cr8(insn))
 		return false;
-	return true;
+	return vex_is_legal(insn);
 }
 
 int emul_decode(struct emul_insn *insn, const u8 *bytes, unsigned int n, enum emul_mode mode,

@@ -229,6 +229,7 @@ struct emul_insn {
 
 /* emul_decode() flags. */
 #define EMUL_DEC_BRANCH16	1	/* 66h makes near branches 16-bit in 64-bit mode (AMD) */
+#define EMUL_DEC_FAR32		2	/* REX.W does not widen far pointers to m16:64 (AMD) */
 
 /**
  * struct emul_fault - the exception that an instruction raised

@@ -302,6 +302,15 @@ int em_xchg(struct emul_ctx *ctx)
 	return EMUL_OK;
 }
 
+/* F3 90h, which with REX.B is XCHG R8 still. */
+int em_pause(struct emul_ctx *ctx)
+{
+	if (ctx->dst.linear != EMUL_RAX)
+		return em_xchg(ctx);
+	ctx->dst.kind = OPD_NONE;
+	return ctx->ops->special(ctx, EMUL_SP_PAUSE, 0);
+}
+
 int em_nop(struct emul_ctx *ctx)
 {
 	return EMUL_OK;

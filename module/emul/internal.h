@@ -88,6 +88,9 @@ enum emul_opd_kind {
 #define F_RMSEL		0x00000080	/* sub[8], by ModRM.rm */
 #define F_PFX		0x00000100	/* sub[4]: no prefix, 66, F3, F2 */
 #define F_LONGSEL	0x10000000	/* sub[2]: outside 64-bit mode, in it */
+#define F_VEX128	0x20000000	/* #UD with VEX.L */
+#define F_VVVV		0x40000000	/* VEX.vvvv is an operand; else it must name none */
+#define F_FAR		0x80000000u	/* far pointer: REX.W may not widen it */
 #define F_SELECT	(F_GROUP | F_MODSEL | F_RMSEL | F_PFX | F_LONGSEL)
 #define F_LOCK		0x00000200	/* LOCK allowed if the destination is memory */
 #define F_D64		0x00000400	/* 64-bit operands by default in 64-bit mode */
@@ -184,6 +187,7 @@ int em_movsx(struct emul_ctx *ctx);
 int em_lea(struct emul_ctx *ctx);
 int em_xchg(struct emul_ctx *ctx);
 int em_nop(struct emul_ctx *ctx);
+int em_pause(struct emul_ctx *ctx);
 int em_setcc(struct emul_ctx *ctx);
 int em_cmov(struct emul_ctx *ctx);
 int em_xlat(struct emul_ctx *ctx);

@@ -43,6 +43,7 @@
 #define PRIV	F_PRIV
 #define SSE	(F_SSE | F_MODRM)
 #define SSEV	(F_SSE | F_MODRM | F_VEX)
+#define SSE128	(SSEV | F_VEX128)
 #define MMX	(F_MMX | F_MODRM)
 
 #define ALU_GROUP(name, d, s) \
@@ -83,8 +84,8 @@ static const struct emul_opcode grp4[8] = { I1(inc, EB, LK), I1(dec, EB, LK) };
 
 static const struct emul_opcode grp5[8] = {
 	I1(inc, EV, LK), I1(dec, EV, LK),
-	I2(call_ind, NONE, EV, F_F64), I2(call_far, NONE, M, F_MEM),
-	I2(jmp_ind, NONE, EV, F_F64), I2(jmp_far, NONE, M, F_MEM),
+	I2(call_ind, NONE, EV, F_F64), I2(call_far, NONE, M, F_MEM | F_FAR),
+	I2(jmp_ind, NONE, EV, F_F64), I2(jmp_far, NONE, M, F_MEM | F_FAR),
 	I2(push, NONE, EV, F_D64), U,
 };
 
@@ -123,7 +124,8 @@ static const struct emul_opcode row_63[2] = {
 };
 
 static const struct emul_opcode row_90[4] = {
-	I2(xchg, ZV, AX, 0), I2(xchg, ZV, AX, 0), SP(PAUSE, 0), I2(xchg, ZV, AX, 0),
+	I2(xchg, ZV, AX, 0), I2(xchg, ZV, AX, 0), ID2(pause, PAUSE, ZV, AX, 0),
+	I2(xchg, ZV, AX, 0),
 };
 
 const struct emul_opcode emul_map_1b[256] = {
@@ -233,8 +235,11 @@ static const struct emul_opcode grp7_rm1[8] = {
 	FT(clac_stac, 0, SMAP, 0), FT(clac_stac, 0, SMAP, 0), N(0), N(0), N(0), N(0),
 };
 
+static const struct emul_opcode row_xgetbv[4] = { ID0(xgetbv, XGETBV, 0), U, U, U };
+static const struct emul_opcode row_xsetbv[4] = { ID0(xsetbv, XSETBV, 0), U, U, U };
+
 static const struct emul_opcode grp7_rm2[8] = {
-	ID0(xgetbv, XGETBV, 0), ID0(xsetbv, XSETBV, 0), U, U, N(0), N(0), N(0), N(0),
+	PFX(row_xgetbv), PFX(row_xsetbv), U, U, N(0), N(0), N(0), N(0),
 };
 
 static const struct emul_opcode grp7_rm3[8] = {
@@ -282,7 +287,8 @@ static const struct emul_opcode grp9[8] = {
 /* CLWB, CLFLUSHOPT under 66h; the fences under ModRM.mod 3. */
 static const struct emul_opcode grp15_7_mem[4] = { I2(touch, NONE, M, 0),
 						   I2(touch, NONE, M, 0), U, U };
-static const struct emul_opcode grp15_7[2] = { PFX(grp15_7_mem), I0(nop, F_MODRM) };
+static const struct emul_opcode grp15_7_reg[4] = { I0(nop, F_MODRM), U, U, U };
+static const struct emul_opcode grp15_7[2] = { PFX(grp15_7_mem), PFX(grp15_7_reg) };
 static const struct emul_opcode grp15_6_mem[4] = { N(F_MODRM), I2(touch, NONE, M, 0),
 						   N(F_MODRM), N(F_MODRM) };
 static const struct emul_opcode grp15_6_reg[4] = { I0(nop, F_MODRM), N(F_MODRM), N(F_MODRM),
@@ -308,19 +314,19 @@ static const struct emul_opcode row_0f11[4] = {
 
 /* The halves: the argument is the offset in the register. */
 static const struct emul_opcode row_0f12[4] = {
-	A0(simd_half_load, 0, SSEV), A0(simd_half_load, 0, SSEV), N(F_MODRM), N(F_MODRM),
+	A0(simd_half_load, 0, SSE128 | F_VVVV), A0(simd_half_load, 0, SSE128 | F_VVVV), N(F_MODRM), N(F_MODRM),
 };
 
 static const struct emul_opcode row_0f13[4] = {
-	A0(simd_half_store, 0, SSEV | F_MEM), A0(simd_half_store, 0, SSEV | F_MEM), U, U,
+	A0(simd_half_store, 0, SSE128 | F_MEM), A0(simd_half_store, 0, SSE128 | F_MEM), U, U,
 };
 
 static const struct emul_opcode row_0f16[4] = {
-	A0(simd_half_load, 8, SSEV), A0(simd_half_load, 8, SSEV), N(F_MODRM), U,
+	A0(simd_half_load, 8, SSE128 | F_VVVV), A0(simd_half_load, 8, SSE128 | F_VVVV), N(F_MODRM), U,
 };
 
 static const struct emul_opcode row_0f17[4] = {
-	A0(simd_half_store, 8, SSEV | F_MEM), A0(simd_half_store, 8, SSEV | F_MEM), U, U,
+	A0(simd_half_store, 8, SSE128 | F_MEM), A0(simd_half_store, 8, SSE128 | F_MEM), U, U,
 };
 
 static const struct emul_opcode row_0f28[4] = {
@@ -337,7 +343,7 @@ static const struct emul_opcode row_0f2b[4] = {
 };
 
 static const struct emul_opcode row_0f6e[4] = {
-	I2(mmx_from_gpr, NONE, EY, F_MMX), I2(simd_from_gpr, NONE, EY, F_SSE | F_VEX), U, U,
+	I2(mmx_from_gpr, NONE, EY, F_MMX), I2(simd_from_gpr, NONE, EY, SSE128), U, U,
 };
 
 static const struct emul_opcode row_0f6f[4] = {
@@ -345,8 +351,8 @@ static const struct emul_opcode row_0f6f[4] = {
 };
 
 static const struct emul_opcode row_0f7e[4] = {
-	I1(mmx_to_gpr, EY, F_MMX | F_MOV), I1(simd_to_gpr, EY, F_SSE | F_VEX | F_MOV),
-	A0(simd_load, 8, SSEV), U,
+	I1(mmx_to_gpr, EY, F_MMX | F_MOV), I1(simd_to_gpr, EY, SSE128 | F_MOV),
+	A0(simd_load, 8, SSE128), U,
 };
 
 static const struct emul_opcode row_0f7f[4] = {
@@ -354,7 +360,7 @@ static const struct emul_opcode row_0f7f[4] = {
 };
 
 static const struct emul_opcode row_0fd6[4] = {
-	U, A0(simd_store, 8, SSEV), N(F_MODRM), N(F_MODRM),
+	U, A0(simd_store, 8, SSE128), N(F_MODRM), N(F_MODRM),
 };
 
 static const struct emul_opcode row_0fe7[4] = {
@@ -437,8 +443,8 @@ const struct emul_opcode emul_map_0f[256] = {
 	[0xac] = I3(shrd, EV, GV, IBU, 0), I3(shrd, EV, GV, CL, 0),
 	[0xae] = GRP(grp15), I2(imul, GV, EV, 0),
 	[0xb0] = I2(cmpxchg, EB, GB, LK), I2(cmpxchg, EV, GV, LK),
-	[0xb2] = A1(load_far_ptr, EMUL_SS, M, F_MEM), I2(btr, EBIT, GV, LK),
-	[0xb4] = A1(load_far_ptr, EMUL_FS, M, F_MEM), A1(load_far_ptr, EMUL_GS, M, F_MEM),
+	[0xb2] = A1(load_far_ptr, EMUL_SS, M, F_MEM | F_FAR), I2(btr, EBIT, GV, LK),
+	[0xb4] = A1(load_far_ptr, EMUL_FS, M, F_MEM | F_FAR), A1(load_far_ptr, EMUL_GS, M, F_MEM | F_FAR),
 	[0xb6] = I2(mov, GV, EB, F_MOV), I2(mov, GV, EW, F_MOV),	/* MOVZX */
 	[0xb8] = PFX(row_0fb8), I0(ud, F_MODRM),	/* UD1 */
 	[0xba] = GRP(grp8), I2(btc, EBIT, GV, LK),

@@ -28,12 +28,6 @@ static unsigned int move_bytes(const struct emul_ctx *ctx)
 	return ctx->insn.op->arg ?: vector_bytes(ctx);
 }
 
-/* VEX.vvvv names no register in a two-operand form. */
-static bool vvvv_unused(const struct emul_ctx *ctx)
-{
-	return !is_vex(ctx) || !ctx->insn.vvvv;
-}
-
 /* Alignment, where the row demands it, comes before every other check of the address. */
 static int operand_linear(struct emul_ctx *ctx, unsigned int len, unsigned int access, u64 *linear)
 {
@@ -45,16 +39,11 @@ static int operand_linear(struct emul_ctx *ctx, unsigned int len, unsigned int a
 	return emul_mem_linear(ctx, len, access, linear);
 }
 
-static int check_vex_features(struct emul_ctx *ctx)
+/* 256-bit VMOVNTDQA is the one load here that came with AVX2. */
+static bool lacks_avx2(const struct emul_ctx *ctx)
 {
-	/* 256-bit VMOVNTDQA, the one load that came with AVX2. */
-	if (ctx->insn.map == EMUL_MAP_0F38 && ctx->insn.vlen == 32 &&
-	    !(ctx->features & EMUL_FEAT_AVX2))
-		return emul_ud(ctx);
-	/* VMOVQ, unlike VMOVSS and VMOVSD, has no 256-bit encoding. */
-	if (ctx->insn.op->arg == 8 && ctx->insn.opcode > 0x11 && ctx->insn.vlen == 32)
-		return emul_ud(ctx);
-	return vvvv_unused(ctx) ? EMUL_OK : emul_ud(ctx);
+	return ctx->insn.map == EMUL_MAP_0F38 && ctx->insn.vlen == 32 &&
+	       !(ctx->features & EMUL_FEAT_AVX2);
 }
 
 /* MOVAPS, MOVUPS, MOVDQA, MOVSS, ... to a register: what memory does not give is zero. */
@@ -65,17 +54,15 @@ int em_simd_load(struct emul_ctx *ctx)
 	u64 linear;
 	int r;
 
+	if (lacks_avx2(ctx))
+		return emul_ud(ctx);
 	if (!ctx->insn.has_mem) {
 		/* Scalars between registers merge, and MOVQ does not: not for memory, not here. */
 		if (ctx->insn.op->arg)
 			return EMUL_UNHANDLEABLE;
-		r = check_vex_features(ctx);
-		if (!r)
-			r = ctx->ops->read_fpu(ctx, kind_of(ctx), ctx->insn.rm, data, vlen);
+		r = ctx->ops->read_fpu(ctx, kind_of(ctx), ctx->insn.rm, data, vlen);
 	} else {
-		r = check_vex_features(ctx);
-		if (!r)
-			r = operand_linear(ctx, bytes, EMUL_ACC_READ, &linear);
+		r = operand_linear(ctx, bytes, EMUL_ACC_READ, &linear);
 		if (!r)
 			r = emul_read(ctx, linear, data, bytes, EMUL_ACC_READ);
 		if (ctx->insn.op->arg)
@@ -93,9 +80,7 @@ int em_simd_store(struct emul_ctx *ctx)
 
 	if (!ctx->insn.has_mem && ctx->insn.op->arg)
 		return EMUL_UNHANDLEABLE;
-	r = check_vex_features(ctx);
-	if (!r)
-		r = ctx->ops->read_fpu(ctx, kind_of(ctx), ctx->insn.reg, data, vlen);
+	r = ctx->ops->read_fpu(ctx, kind_of(ctx), ctx->insn.reg, data, vlen);
 	if (r)
 		return r;
 	if (!ctx->insn.has_mem)
@@ -114,8 +99,6 @@ int em_simd_half_load(struct emul_ctx *ctx)
 
 	if (!ctx->insn.has_mem)
 		return EMUL_UNHANDLEABLE;
-	if (ctx->insn.vlen == 32)
-		return emul_ud(ctx);
 	r = emul_mem_linear(ctx, 8, EMUL_ACC_READ, &linear);
 	if (!r)
 		r = ctx->ops->read_fpu(ctx, kind_of(ctx), other, data, 16);
@@ -130,8 +113,6 @@ int em_simd_half_store(struct emul_ctx *ctx)
 	u64 linear;
 	int r;
 
-	if (ctx->insn.vlen == 32 || !vvvv_unused(ctx))
-		return emul_ud(ctx);
 	r = emul_mem_linear(ctx, 8, EMUL_ACC_WRITE, &linear);
 	if (!r)
 		r = ctx->ops->read_fpu(ctx, kind_of(ctx), ctx->insn.reg, data, 16);
@@ -143,8 +124,6 @@ int em_simd_from_gpr(struct emul_ctx *ctx)
 {
 	u8 data[16] = { 0 };
 
-	if (ctx->insn.vlen == 32 || !vvvv_unused(ctx))
-		return emul_ud(ctx);
 	memcpy(data, &ctx->src.val, ctx->src.bytes);
 	return ctx->ops->write_fpu(ctx, kind_of(ctx), ctx->insn.reg, data, 16);
 }
@@ -152,11 +131,8 @@ int em_simd_from_gpr(struct emul_ctx *ctx)
 int em_simd_to_gpr(struct emul_ctx *ctx)
 {
 	u8 data[16];
-	int r;
+	int r = ctx->ops->read_fpu(ctx, kind_of(ctx), ctx->insn.reg, data, 16);
 
-	if (ctx->insn.vlen == 32 || !vvvv_unused(ctx))
-		return emul_ud(ctx);
-	r = ctx->ops->read_fpu(ctx, kind_of(ctx), ctx->insn.reg, data, 16);
 	if (!r)
 		memcpy(&ctx->dst.val, data, ctx->dst.bytes);
 	return r;

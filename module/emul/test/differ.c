@@ -319,7 +319,7 @@ static void random_bytes(void)
 	}
 }
 
-/* 66h before a near branch in 64-bit mode is the one thing where the vendors' lengths differ. */
+/* Where the vendors differ: 66h before a near branch in 64-bit mode, far pointers with REX.W. */
 static unsigned int decode_flags;
 
 static void detect_vendor(void)
@@ -327,7 +327,7 @@ static void detect_vendor(void)
 	unsigned int a, b, c, d;
 
 	if (__get_cpuid(0, &a, &b, &c, &d) && (b == 0x68747541 || b == 0x6f677948))
-		decode_flags = EMUL_DEC_BRANCH16;	/* AuthenticAMD, HygonGenuine */
+		decode_flags = EMUL_DEC_BRANCH16 | EMUL_DEC_FAR32;	/* AuthenticAMD, HygonGenuine */
 }
 
 static int decode(void)
@@ -440,7 +440,8 @@ static void tune(void)
 	 * A fault within these leaves what the manual does not say: registers already popped, or
 	 * the stack behind a far return's frame looked at before CS is judged.
 	 */
-	if (insn->op->exec == em_ret_far || insn->op->exec == em_popa) {
+	if (insn->op->exec == em_ret_far || insn->op->exec == em_popa ||
+	    insn->op->exec == em_iret) {
 		if (insn->op->src == O_IW)
 			memset(t.bytes + insn->length - 2, 0, 2);
 		gpr[EMUL_RSP] &= ~0x10full;

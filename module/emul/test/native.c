@@ -84,6 +84,7 @@ static void frame_out(ucontext_t *uc, struct native_state *s)
 	for (i = 0; i < 16; i++)
 		s->gpr[i] = g[gregs[i]];
 	s->rip = g[REG_RIP];
+	s->cs = g[REG_CSGSFS];
 	s->rflags = g[REG_EFL];
 	s->trap = g[REG_TRAPNO];
 	s->error_code = g[REG_ERR];
