@@ -9,6 +9,7 @@
 #ifndef MHV_IRQCHIP_H
 #define MHV_IRQCHIP_H
 
+#include <linux/bitmap.h>
 #include <linux/eventfd.h>
 #include <linux/hrtimer.h>
 #include <linux/kvm.h>
@@ -20,9 +21,10 @@
 
 struct mhv_vm;
 struct mhv_vcpu;
-struct mhv_pic;		/* pic.c, with its own header pic.h */
-struct mhv_ioapic;	/* ioapic.c, ioapic.h */
-struct mhv_pit;		/* pit.c, pit.h */
+struct mhv_pic;		/* irqchip.c, around the model in pic.h */
+struct mhv_ioapic;	/* irqchip.c, around ioapic.h */
+struct mhv_pit;		/* pitdev.c, around pit.h */
+struct mhv_apic_map;	/* ipi.c: which LAPIC has which id */
 struct mhv_lapic;	/* lapic.c */
 struct mhv_iobus;
 struct mhv_routing;
@@ -35,9 +37,11 @@ struct mhv_iodev;
 
 /**
  * struct mhv_iodev_ops - a device on a bus, in the kernel
- * @read: serve a read of @len bytes at @addr; 0, or -EOPNOTSUPP: not mine
+ * @read: serve a read of @len bytes at @addr; 0, or -EOPNOTSUPP: not mine;
+ *	NULL: never
  * @write: the same for a write
- * @destroy: the last reference is gone: free it
+ * @destroy: the bus goes, with this device still on it: free it; NULL: the
+ *	device has another owner
  *
  * Context of read and write: the vCPU's thread, vm->srcu held, may sleep.
  */
@@ -49,6 +53,7 @@ struct mhv_iodev_ops {
 	void (*destroy)(struct mhv_iodev *dev);
 };
 
+/* Embedded in whatever is the device. */
 struct mhv_iodev {
 	const struct mhv_iodev_ops *ops;
 };
@@ -78,16 +83,19 @@ int mhv_coalesced_remove(struct mhv_vm *vm, const struct kvm_coalesced_mmio_zone
 /* ---- eventfd.c ---- */
 
 struct mhv_irqfds {
-	spinlock_t lock;
+	spinlock_t lock;		/* items; taken in the eventfd's wakeup */
 	struct list_head items;
-	struct list_head resamplers;	/* irq_lock */
+	struct list_head resamplers;	/* irq_lock / irq_srcu */
 	struct list_head ioeventfds;	/* slots_lock */
 };
 
 void mhv_eventfd_init(struct mhv_vm *vm);
 int mhv_irqfd(struct mhv_vm *vm, const struct kvm_irqfd *args);
 int mhv_ioeventfd(struct mhv_vm *vm, const struct kvm_ioeventfd *args);
-void mhv_irqfd_routing_update(struct mhv_vm *vm);	/* irq_lock held */
+bool mhv_is_ioeventfd(const struct mhv_iodev *dev);
+/* Is there a resample irqfd on this GSI?  irq_lock or irq_srcu held. */
+bool mhv_irqfd_wants_ack(struct mhv_vm *vm, u32 gsi);
+void mhv_irqfd_acked(struct mhv_vm *vm, u32 gsi);	/* irq_srcu held */
 void mhv_irqfd_release(struct mhv_vm *vm);	/* the VM fd was closed */
 int mhv_eventfd_module_init(void);
 void mhv_eventfd_module_exit(void);
@@ -105,14 +113,22 @@ enum mhv_irq_source {
 };
 
 int mhv_irq_set(struct mhv_vm *vm, enum mhv_irq_source src, u32 gsi, int level);
+int mhv_irq_pulse(struct mhv_vm *vm, u32 gsi);
 int mhv_irq_line(struct mhv_vm *vm, struct kvm_irq_level *line, bool status);
 int mhv_routing_set(struct mhv_vm *vm, const struct kvm_irq_routing_entry *entries,
 		    unsigned int nr);
 int mhv_routing_default(struct mhv_vm *vm);
 void mhv_routing_destroy(struct mhv_vm *vm);
+int mhv_routing_empty(struct mhv_vm *vm);
 int mhv_signal_msi(struct mhv_vm *vm, const struct kvm_msi *msi);
 /* An EOI or acknowledge of a pin: resample irqfds and the PIT want to know. */
 void mhv_irq_acked(struct mhv_vm *vm, unsigned int irqchip, unsigned int pin);
+/* Would anybody want to know?  Context: any. */
+bool mhv_irq_wants_ack(struct mhv_vm *vm, unsigned int irqchip, unsigned int pin);
+/* The guest unmasked a pin. */
+void mhv_irq_unmasked(struct mhv_vm *vm, unsigned int irqchip, unsigned int pin);
+/* Split irqchip: the vectors whose EOI by @vcpu is for userspace's IOAPIC. */
+void mhv_routing_scan_eoi(struct mhv_vcpu *vcpu, unsigned long *vectors);
 
 /* ---- the chips of one VM ---- */
 
@@ -125,6 +141,13 @@ struct mhv_irqchip {
 	struct mhv_ioapic *ioapic;
 	struct mhv_pit *pit;
 	bool pic_output;		/* [a] INTR of the master PIC */
+	/* Vectors whose EOI concerns the IOAPIC in the kernel. */
+	DECLARE_BITMAP(eoi_vectors, 256); /* [a] */
+
+	struct mhv_apic_map __rcu *apic_map; /* apic_map_lock / RCU */
+	atomic_t apic_map_stale;	/* [a] ids or modes changed since */
+	struct mutex apic_map_lock;
+	atomic_t lint0_nmi;		/* [a] LAPICs whose LINT0 is an NMI */
 };
 
 int mhv_irqchip_create(struct mhv_vm *vm);
@@ -133,11 +156,20 @@ void mhv_irqchip_destroy(struct mhv_vm *vm);
 int mhv_irqchip_get(struct mhv_vm *vm, struct kvm_irqchip *chip);
 int mhv_irqchip_set(struct mhv_vm *vm, const struct kvm_irqchip *chip);
 int mhv_pic_ack(struct mhv_vm *vm);	/* the vector for an INTA cycle */
+int mhv_pic_set(struct mhv_vm *vm, unsigned int pin, enum mhv_irq_source src, bool level);
+int mhv_ioapic_set(struct mhv_vm *vm, unsigned int pin, enum mhv_irq_source src,
+		   bool level, bool want_status);
+/* Who wants to know of EOIs changed: gather eoi_vectors anew. */
+void mhv_ioapic_rescan(struct mhv_vm *vm);
 
 int mhv_pit_create(struct mhv_vm *vm, u32 flags);
 int mhv_pit_get(struct mhv_vm *vm, struct kvm_pit_state2 *state);
 int mhv_pit_set(struct mhv_vm *vm, const struct kvm_pit_state2 *state);
 int mhv_pit_reinject(struct mhv_vm *vm, bool reinject);
+void mhv_pit_destroy(struct mhv_vm *vm);
+bool mhv_pit_wants_ack(struct mhv_vm *vm);
+void mhv_pit_acked(struct mhv_vm *vm);		/* GSI 0 had its EOI */
+void mhv_pit_unmasked(struct mhv_vm *vm);	/* GSI 0 was unmasked */
 
 /* ---- lapic.c ---- */
 
@@ -151,7 +183,6 @@ int mhv_pit_reinject(struct mhv_vm *vm, bool reinject);
  * @assert: ICR level bit
  * @shorthand: 0 none, 1 self, 2 all, 3 all but self
  * @redirect: MSI redirection hint: lowest priority
- * @x2apic_dest: @dest is a 32-bit x2APIC id, not an 8-bit xAPIC one
  */
 struct mhv_apic_msg {
 	u32 dest;
@@ -162,7 +193,6 @@ struct mhv_apic_msg {
 	bool level;
 	bool assert;
 	bool redirect;
-	bool x2apic_dest;
 };
 
 int mhv_lapic_create(struct mhv_vcpu *vcpu);
@@ -170,6 +200,18 @@ void mhv_lapic_destroy(struct mhv_vcpu *vcpu);
 void mhv_lapic_reset(struct mhv_vcpu *vcpu, bool init);
 /* Deliver to the LAPICs addressed; returns how many took it, 0 coalesced or blocked, -1 none. */
 int mhv_lapic_deliver(struct mhv_vm *vm, struct mhv_vcpu *src, const struct mhv_apic_msg *msg);
+/* Is this LAPIC one that a message from a device is addressed to? */
+bool mhv_lapic_addressed(struct mhv_vcpu *vcpu, u32 dest, bool logical);
+/* Does some LAPIC so addressed have the vector in IRR or ISR? */
+bool mhv_lapic_in_service(struct mhv_vm *vm, u32 dest, bool logical, u8 vector);
+/* KVM_HC_SEND_IPI: to the ids in a bitmap of 128 (64 if not @long_mode) bits from @min on. */
+int mhv_lapic_pv_ipi(struct mhv_vm *vm, u64 low, u64 high, u32 min, u64 icr, bool long_mode);
+void mhv_lapic_map_free(struct mhv_vm *vm);
+/* CPUID was set: version register and timer modes follow it. */
+void mhv_lapic_cpuid_changed(struct mhv_vcpu *vcpu);
+/* KVM_SET_MP_STATE, KVM_SET_VCPU_EVENTS: a SIPI as if received; its vector. */
+void mhv_lapic_queue_sipi(struct mhv_vcpu *vcpu);
+void mhv_lapic_set_sipi_vector(struct mhv_vcpu *vcpu, u8 vector);
 /* The highest vector that may be delivered now, or -1.  vCPU's thread. */
 int mhv_lapic_pending(struct mhv_vcpu *vcpu);
 /* Any vector in IRR that TPR alone holds back: the CR8 below which it comes through, else 0. */
@@ -199,10 +241,12 @@ bool mhv_lapic_has_events(struct mhv_vcpu *vcpu);	/* INIT or SIPI pending */
 void mhv_lapic_timer_restart(struct mhv_vcpu *vcpu);
 void mhv_lapic_local_deliver(struct mhv_vcpu *vcpu, int lvt);	/* APIC_LVT* offset */
 void mhv_lapic_nmi_watchdog(struct mhv_vm *vm);	/* PIT through LINT0 as NMI */
+void mhv_lapic_pic_changed(struct mhv_vm *vm);	/* the PIC's INTR rose: wake who takes it */
 /* Split irqchip: which vectors end in KVM_EXIT_IOAPIC_EOI; from routing. */
 void mhv_lapic_scan_eoi(struct mhv_vcpu *vcpu);
 
 /* ---- ioapic joined to LAPICs ---- */
-void mhv_ioapic_eoi(struct mhv_vcpu *vcpu, u8 vector);	/* a level EOI was broadcast */
+/* An EOI was broadcast, of a vector in eoi_vectors; @level as the TMR has it. */
+void mhv_ioapic_eoi(struct mhv_vcpu *vcpu, u8 vector, bool level, bool suppressed);
 
 #endif /* MHV_IRQCHIP_H */
