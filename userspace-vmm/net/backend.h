@@ -23,7 +23,7 @@ struct net_backend {
 	void *opaque;
 };
 
-/** net_tap_open() - attach to (or make) the tap device @ifname. Dies */
+/** net_tap_open() - attach to the existing tap device @ifname. Dies */
 void net_tap_open(struct net_backend *be, const char *ifname);
 
 /**

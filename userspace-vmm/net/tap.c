@@ -44,6 +44,9 @@ void net_tap_open(struct net_backend *be, const char *ifname)
 
 	if (!*ifname || strlen(ifname) >= sizeof(ifr.ifr_name))
 		die("--net tap=%s: not a valid interface name", ifname);
+	/* TUNSETIFF would make one that nobody has set up. */
+	if (!if_nametoindex(ifname))
+		die("--net tap=%s: %s", ifname, strerror(errno));
 	strcpy(ifr.ifr_name, ifname);
 	be->fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
 	if (be->fd < 0)
