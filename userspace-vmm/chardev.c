@@ -2,7 +2,8 @@
 /*
  * Standard input and output as the guest's console: a raw terminal with an escape key, or pipes.
  * Entered from the loop's thread (input) and from any (output, chardev_resume()).
- * Input state belongs to the loop's thread; only the flag "starved" is shared, atomically.
+ * Input state belongs to the loop's thread, but for the atomic flag "starved"; out_lock guards
+ * the output buffer, and is a leaf.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,10 @@
 
 #define ESCAPE		0x01		/* Ctrl-A */
 #define INPUT_SIZE	256
+#define OUTPUT_SIZE	8192
+#define OUTPUT_DELAY_NS	2000000		/* bytes that come this close leave in one write(2) */
+#define OUTPUT_RETRY_NS	10000000	/* while the terminal takes no more */
+#define OUTPUT_PATIENCE	20		/* times 100 ms for the last bytes of all */
 
 struct chardev {
 	struct machine *m;
@@ -35,6 +40,12 @@ struct chardev {
 	pthread_t feeder;
 	bool feeding;
 	int pipe[2];
+
+	pthread_mutex_t out_lock;
+	struct loop_timer *out_timer;
+	int out_fd;			/* stdout, non-blocking where that can be had */
+	uint8_t out[OUTPUT_SIZE];
+	size_t out_len;
 };
 
 /* The terminal's own mode, for atexit() and signal handlers. */
@@ -199,24 +210,101 @@ void chardev_resume(struct machine *m)
 		loop_post(m->loop, resume, c);
 }
 
+/* Write what goes without waiting. Called with out_lock held. Return: whether all went. */
+static bool drain(struct chardev *c)
+{
+	while (c->out_len) {
+		ssize_t n = write(c->out_fd, c->out, c->out_len);
+
+		if (n < 0 && errno == EINTR && !machine_stopping(c->m))
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			return false;
+		if (n < 0)
+			n = c->out_len;		/* nobody is there to read it */
+		c->out_len -= n;
+		memmove(c->out, c->out + n, c->out_len);
+	}
+	return true;
+}
+
+static void flush_due(void *opaque, uint32_t events)
+{
+	struct chardev *c = opaque;
+
+	(void)events;
+	pthread_mutex_lock(&c->out_lock);
+	if (!drain(c))
+		loop_timer_set(c->out_timer, loop_now_ns() + OUTPUT_RETRY_NS);
+	pthread_mutex_unlock(&c->out_lock);
+}
+
+static void wait_writable(struct chardev *c)
+{
+	struct pollfd p = { .fd = c->out_fd, .events = POLLOUT };
+
+	poll(&p, 1, 100);
+}
+
+/*
+ * A guest prints byte by byte; a system call for each would be most of its time. A full buffer
+ * makes the vCPU wait, as a slow line would.
+ */
 void chardev_write(struct machine *m, const uint8_t *buf, size_t len)
 {
+	struct chardev *c = m->chardev;
+	size_t n;
+
+	pthread_mutex_lock(&c->out_lock);
 	while (len) {
-		ssize_t n = write(STDOUT_FILENO, buf, len);
-
-		if (n >= 0) {
-			buf += n;
-			len -= n;
-		} else if (errno == EAGAIN) {
-			struct pollfd p = { .fd = STDOUT_FILENO, .events = POLLOUT };
-
-			poll(&p, 1, 100);
+		if (c->out_len == sizeof(c->out) && !drain(c) && c->out_len == sizeof(c->out)) {
+			pthread_mutex_unlock(&c->out_lock);
 			if (machine_stopping(m))
 				return;
-		} else if (errno != EINTR || machine_stopping(m)) {
-			return;		/* nobody reads it, or it is over */
+			wait_writable(c);
+			pthread_mutex_lock(&c->out_lock);
+			continue;
 		}
+		n = sizeof(c->out) - c->out_len;
+		n = len < n ? len : n;
+		if (!c->out_len)
+			loop_timer_set(c->out_timer, loop_now_ns() + OUTPUT_DELAY_NS);
+		memcpy(c->out + c->out_len, buf, n);
+		c->out_len += n;
+		buf += n;
+		len -= n;
 	}
+	pthread_mutex_unlock(&c->out_lock);
+}
+
+void chardev_flush(struct machine *m)
+{
+	struct chardev *c = m->chardev;
+	bool done = false;
+	int i;
+
+	for (i = 0; i < OUTPUT_PATIENCE && !done; i++) {
+		if (i)
+			wait_writable(c);
+		pthread_mutex_lock(&c->out_lock);
+		done = drain(c);
+		pthread_mutex_unlock(&c->out_lock);
+	}
+}
+
+/*
+ * The flags of stdout are shared with whoever started us, so a terminal or pipe is opened once
+ * more to have our own. A regular file is not: its position would be another.
+ */
+static int open_output(void)
+{
+	struct stat st;
+	int fd;
+
+	if (fstat(STDOUT_FILENO, &st) || !(S_ISCHR(st.st_mode) || S_ISFIFO(st.st_mode)))
+		return STDOUT_FILENO;
+	fd = open("/proc/self/fd/1", O_WRONLY | O_NONBLOCK | O_CLOEXEC | O_NOCTTY);
+	return fd < 0 ? STDOUT_FILENO : fd;
 }
 
 /* epoll refuses regular files and /dev/null: a thread makes a pipe of them. */
@@ -246,6 +334,7 @@ static void start_feeder(struct chardev *c)
 	if (pipe2(c->pipe, O_CLOEXEC))
 		die("cannot make a pipe: %s", strerror(errno));
 	sigfillset(&all);
+	sigdelset(&all, SIGSYS);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
 	ret = pthread_create(&c->feeder, NULL, feed, c);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
@@ -264,7 +353,12 @@ static void chardev_cleanup(void *opaque)
 		close(c->pipe[0]);
 		pthread_join(c->feeder, NULL);
 	}
+	chardev_flush(c->m);
 	terminal_restore();
+	loop_timer_destroy(c->out_timer);
+	if (c->out_fd != STDOUT_FILENO)
+		close(c->out_fd);
+	pthread_mutex_destroy(&c->out_lock);
 	free(c);
 }
 
@@ -273,10 +367,14 @@ void chardev_create(struct machine *m)
 	struct chardev *c = calloc(1, sizeof(*c));
 	struct stat st;
 
-	if (!c)
+	if (c)
+		c->out_timer = loop_timer_create(m->loop, flush_due, c);
+	if (!c || !c->out_timer)
 		die("out of memory");
 	c->m = m;
 	m->chardev = c;
+	pthread_mutex_init(&c->out_lock, NULL);
+	c->out_fd = open_output();
 	machine_at_exit(m, chardev_cleanup, c);
 	c->fd = fstat(STDIN_FILENO, &st) ? -1 : STDIN_FILENO;
 	c->tty = c->fd >= 0 && isatty(c->fd);

@@ -2,7 +2,7 @@
 /*
  * The terminal (or pipe) behind a console device, 16550 or virtio-console; exactly one has it.
  * Input comes on the machine's loop thread. Output may come from any thread.
- * chardev's own lock is a leaf; the receive callback runs without it.
+ * The receive callback runs without any lock of chardev's, but within the loop's.
  */
 #ifndef MINIVMM_CHARDEV_H
 #define MINIVMM_CHARDEV_H
@@ -26,7 +26,10 @@ void chardev_attach(struct machine *m, chardev_receive receive, void *opaque);
 /** chardev_resume() - the receiver has room again. Any thread; cheap when nothing waits */
 void chardev_resume(struct machine *m);
 
-/** chardev_write() - guest output to stdout, all of it (it blocks like a write to a terminal) */
+/** chardev_write() - guest output to stdout; waits while a slow reader's buffer is full */
 void chardev_write(struct machine *m, const uint8_t *buf, size_t len);
+
+/** chardev_flush() - have what the guest wrote appear before what we are about to say */
+void chardev_flush(struct machine *m);
 
 #endif

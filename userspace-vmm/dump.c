@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "chardev.h"
 #include "kvm.h"
 #include "machine.h"
 #include "vcpu.h"
@@ -222,6 +223,18 @@ static void dump_walk(struct machine *m, const struct kvm_sregs *s, const struct
 		     mem_ptr(m, gpa, 1) ? "" : ", which is not RAM");
 }
 
+/*
+ * After AMD's SHUTDOWN intercept the VMCB is undefined (APM: "Shutdown Intercept"), so a
+ * hypervisor may reset the vCPU before it tells: say so, rather than pass reset values off.
+ */
+static void dump_reset_note(const struct vcpu *vcpu, const struct kvm_regs *r,
+			    const struct kvm_sregs *s)
+{
+	if (vcpu->run->exit_reason == KVM_EXIT_SHUTDOWN && r->rip == 0xfff0 &&
+	    s->cs.base == 0xffff0000)
+		line("  (the hypervisor has reset this vCPU already: these are not the registers of the fault)");
+}
+
 /* What KVM adds to an internal error: for an emulation failure, the bytes it stumbled over. */
 static void dump_internal(const struct kvm_run *run)
 {
@@ -239,12 +252,14 @@ void vcpu_dump(struct vcpu *vcpu, const char *why)
 	struct kvm_regs regs;
 
 	pthread_mutex_lock(&dump_lock);
+	chardev_flush(vcpu->m);
 	line("minivmm: vCPU %u cannot go on: %s", vcpu->id, why);
 	dump_internal(vcpu->run);
 	if (kvm_try(vcpu->fd, KVM_GET_REGS, &regs) < 0 ||
 	    kvm_try(vcpu->fd, KVM_GET_SREGS, &sregs) < 0) {
 		line("  and its registers cannot be read");
 	} else {
+		dump_reset_note(vcpu, &regs, &sregs);
 		dump_gprs(&regs);
 		dump_sregs(&sregs);
 		dump_walk(vcpu->m, &sregs, &regs);

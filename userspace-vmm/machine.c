@@ -137,6 +137,8 @@ int machine_run(struct machine *m)
 	if (p[1].fd < 0)
 		die("cannot make a signalfd: %s", strerror(errno));
 
+	if (m->cfg.user)
+		sandbox_user(m->cfg.user);
 	chardev_start(m);
 	loop_start(m->loop);
 	if (m->cfg.sandbox)

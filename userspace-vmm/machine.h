@@ -51,7 +51,7 @@ struct machine_config {
 	bool rng;
 	enum console_kind console;	/* which device has the terminal */
 	bool sandbox;
-	bool verbose;
+	const char *user;		/* whose privileges to keep, or NULL for no change */
 };
 
 struct vcpu;

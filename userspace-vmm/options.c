@@ -18,7 +18,7 @@
 
 enum {
 	OPT_KERNEL = 256, OPT_INITRD, OPT_CMDLINE, OPT_MEMORY, OPT_CPUS, OPT_DISK, OPT_NET,
-	OPT_RNG, OPT_NO_RNG, OPT_CONSOLE, OPT_DEVICE, OPT_SANDBOX, OPT_HELP,
+	OPT_RNG, OPT_NO_RNG, OPT_CONSOLE, OPT_DEVICE, OPT_SANDBOX, OPT_USER, OPT_HELP,
 };
 
 static const struct {
@@ -44,6 +44,7 @@ static const struct {
 	{ "device", "FILE", "the hypervisor: /dev/minihv (the default) or /dev/kvm", OPT_DEVICE },
 	{ "sandbox", "on|off", "seccomp filter and no new privileges once set up; default on",
 	  OPT_SANDBOX },
+	{ "user", "NAME", "started by root: become this user once set up", OPT_USER },
 	{ "help", NULL, "this text", OPT_HELP },
 };
 
@@ -245,6 +246,9 @@ static void apply(struct machine_config *cfg, int opt, char *arg)
 	case OPT_SANDBOX:
 		cfg->sandbox = on_off("--sandbox", arg);
 		break;
+	case OPT_USER:
+		cfg->user = arg;
+		break;
 	case OPT_HELP:
 		run_help();
 		exit(EXIT_POWEROFF);
@@ -271,7 +275,8 @@ void options_parse(int argc, char **argv, struct machine_config *cfg)
 		if (opt == ':')
 			die("%s: needs a value; see minivmm run --help", argv[optind - 1]);
 		if (opt == '?')
-			die("%s: unknown option; see minivmm run --help", argv[optind - 1]);
+			die("%s: %s; see minivmm run --help", argv[optind - 1],
+			    optopt >= OPT_KERNEL ? "takes no value" : "unknown option");
 		apply(cfg, opt, optarg);
 	}
 	if (optind < argc)

@@ -7,7 +7,10 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/if_tun.h>
+#include <linux/if_tun.h>
+#include <pwd.h>
 #include <seccomp.h>
 #include <signal.h>
 #include <string.h>
@@ -102,6 +105,22 @@ static void on_violation(int sig, siginfo_t *info, void *context)
 	complain("sandbox: system call %d is not on its list; --sandbox off runs without",
 		 info->si_syscall);
 	_exit(EXIT_HOST);
+}
+
+/* glibc makes each of these calls in all threads. */
+void sandbox_user(const char *name)
+{
+	const struct passwd *pw;
+
+	errno = 0;
+	pw = getpwnam(name);
+	if (!pw)
+		die("--user %s: %s", name, errno ? strerror(errno) : "there is no such user");
+	if (geteuid())
+		die("--user %s: only root can become another user", name);
+	if (setgroups(0, NULL) || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) ||
+	    setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid))
+		die("--user %s: %s", name, strerror(errno));
 }
 
 void sandbox_enter(void)

@@ -8,6 +8,13 @@
 #define MINIVMM_SANDBOX_H
 
 /**
+ * sandbox_user() - give up root for @name, its group and no other groups, in every thread. Dies
+ *
+ * All that needs root (the device, disks, tap) is open by then.
+ */
+void sandbox_user(const char *name);
+
+/**
  * sandbox_enter() - no new privileges, and a seccomp filter on every thread
  *
  * A system call that is not on the list ends the process with one line that names it. Dies when

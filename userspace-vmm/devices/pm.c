@@ -18,7 +18,7 @@
 #define REG_TIMER	8
 
 #define STS_PWRBTN	(1u << 8)
-#define STS_KNOWN	STS_PWRBTN
+#define EN_STORED	0x0721u		/* timer, global, both buttons, RTC: ACPI reads them back */
 #define CNT_SCI_EN	(1u << 0)	/* ACPI mode, the only one there is */
 #define CNT_SLP_TYP(v)	(((v) >> 10) & 7)
 #define CNT_SLP_EN	(1u << 13)
@@ -97,7 +97,7 @@ static void pm_access(void *opaque, uint64_t offset, void *data, unsigned int le
 	memcpy(&en, ports + REG_EN, 2);
 	memcpy(&cnt, ports + REG_CNT, 2);
 	pm->sts &= ~sts;
-	pm->en = en & STS_KNOWN;
+	pm->en = en & EN_STORED;
 	if (offset <= REG_CNT + 1 && offset + len > REG_CNT)
 		write_control(pm, cnt);
 	update_sci(pm);

@@ -7,6 +7,7 @@
  */
 #include <stdlib.h>
 
+#include "chardev.h"
 #include "machine.h"
 #include "devices/board.h"
 
@@ -28,6 +29,7 @@ static void pvpanic_access(void *opaque, uint64_t offset, void *data, unsigned i
 	if (!write) {
 		*event = EVENT_PANICKED | EVENT_CRASH_LOADED;	/* what it understands */
 	} else if (*event & EVENT_PANICKED) {
+		chardev_flush(p->m);
 		complain("the guest has panicked");
 		machine_stop(p->m, EXIT_PANIC);
 	}
