@@ -401,6 +401,7 @@ struct mhv_vm {
 	u64 disabled_quirks;		/* [l] */
 	u64 tss_addr;			/* [l] stored; no backend of ours uses it */
 	u64 identity_map_addr;		/* [l] likewise */
+	unsigned long nr_mmu_pages;	/* [l] likewise */
 	u32 caps;			/* [l] BIT(enum mhv_vm_cap), once set stays */
 	struct dentry *debugfs;		/* [I] */
 	u32 vm_id;			/* [I] its number in debugfs */

@@ -32,6 +32,22 @@ void mhv_run_setup(void)
 		rdmsrl(MSR_IA32_XSS, host_xss);
 }
 
+/**
+ * mhv_state_fetch() - copy groups from the control block to vcpu->state
+ * @vcpu: the vCPU, loaded
+ * @groups: none of which is available
+ *
+ * Use mhv_state_need().  A group that is newer in vcpu->state is available by
+ * definition; one that is not would lose its value here.
+ */
+void mhv_state_fetch(struct mhv_vcpu *vcpu, u32 groups)
+{
+	if (MHV_BUG_ON(groups & vcpu->dirty, vcpu->vm))
+		return;
+	mhv_backend->state_load(vcpu, groups);
+	vcpu->avail |= groups;
+}
+
 /* ---- kicks ---- */
 
 /**

@@ -330,6 +330,23 @@ static long ioc_set_boot_cpu_id(void *obj, void *arg)
 	return r;
 }
 
+/* A hint for shadow page tables, which there are none of: kept, not used. */
+static long ioc_set_nr_mmu_pages(void *obj, void *arg)
+{
+	unsigned long n = (unsigned long)arg;
+	struct mhv_vm *vm = obj;
+
+	if (n < 64)
+		return -EINVAL;
+	vm->nr_mmu_pages = n;
+	return 0;
+}
+
+static long ioc_get_nr_mmu_pages(void *obj, void *arg)
+{
+	return ((struct mhv_vm *)obj)->nr_mmu_pages;
+}
+
 static long ioc_get_clock(void *obj, void *arg)
 {
 	return mhv_get_clock(obj, arg);
@@ -466,6 +483,8 @@ static const struct mhv_ioctl vm_ioctls[] = {
 	{ KVM_SET_TSS_ADDR,		VALUE,	ioc_set_tss_addr },
 	{ KVM_SET_IDENTITY_MAP_ADDR,	IN,	ioc_set_identity_map_addr },
 	{ KVM_SET_BOOT_CPU_ID,		VALUE,	ioc_set_boot_cpu_id },
+	{ KVM_SET_NR_MMU_PAGES,		VALUE,	ioc_set_nr_mmu_pages },
+	{ KVM_GET_NR_MMU_PAGES,		VALUE,	ioc_get_nr_mmu_pages },
 	{ KVM_GET_CLOCK,		OUT,	ioc_get_clock },
 	{ KVM_SET_CLOCK,		IN,	ioc_set_clock },
 	{ KVM_ENABLE_CAP,		IN,	ioc_enable_cap },

@@ -821,7 +821,8 @@ static int fetch_decode(struct mhv_emul *e, const u8 *bytes, unsigned int n)
 		mhv_queue_page_fault(vcpu, walk.fault_addr, walk.fault_error);
 		return EMUL_FAULT;
 	case EMUL_UD:
-		return EMUL_UNHANDLEABLE;
+		mhv_queue_exception(vcpu, X86_TRAP_UD);
+		return EMUL_FAULT;
 	case EMUL_TOO_LONG:
 		mhv_queue_exception_e(vcpu, X86_TRAP_GP, 0);
 		return EMUL_FAULT;
