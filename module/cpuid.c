@@ -857,6 +857,8 @@ int mhv_cpuid_set(struct mhv_vcpu *vcpu, struct kvm_cpuid2 __user *user)
 	install(vcpu, entries, nr);
 	kvfree(old);
 	derive(vcpu);
+	if (vcpu->lapic)
+		mhv_lapic_cpuid_changed(vcpu);
 	return 0;
 }
 
