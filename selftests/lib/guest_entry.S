@@ -115,6 +115,7 @@ ap_trampoline:
 	mov	%ebx, %eax
 	shl	$4, %eax
 	add	$TR, %eax
+	andb	$~2, GDT + 5(%rax)		/* not busy, if this CPU was here before */
 	ltr	%ax
 	mov	$ap_main, %eax
 	call	*(%rax)
