@@ -30,30 +30,55 @@ static void flags_out(struct emul_ctx *ctx, u32 ax)
 		ctx->rflags |= FLAG_OF;
 }
 
-#define RUN2(text, dst, src, ax) \
+/* Run an instruction with ctx's flags and take the new ones. */
+#define RUN2(text, ctx, dst, src) \
+do { \
+	u32 ax = flags_in(ctx); \
+	\
 	asm volatile(LOAD_FLAGS text SAVE_FLAGS \
-		     : [d] "+r" (dst), "+a" (ax) : [s] "r" (src) : "cc")
-#define RUN1(text, dst, ax) \
-	asm volatile(LOAD_FLAGS text SAVE_FLAGS : [d] "+r" (dst), "+a" (ax) : : "cc")
-#define RUN_CL(text, dst, src, count, ax) \
-	asm volatile(LOAD_FLAGS text SAVE_FLAGS \
-		     : [d] "+r" (dst), "+a" (ax) : [s] "r" (src), "c" (count) : "cc")
+		     : [d] "+r" (dst), "+a" (ax) : [s] "r" (src) : "cc"); \
+	flags_out(ctx, ax); \
+} while (0)
 
-#define SIZES_WLQ(run, insn, sep, ...) \
+#define RUN1(text, ctx, dst) \
+do { \
+	u32 ax = flags_in(ctx); \
+	\
+	asm volatile(LOAD_FLAGS text SAVE_FLAGS : [d] "+r" (dst), "+a" (ax) : : "cc"); \
+	flags_out(ctx, ax); \
+} while (0)
+
+#define RUN_CL(text, ctx, dst, src, count) \
+do { \
+	u32 ax = flags_in(ctx); \
+	\
+	asm volatile(LOAD_FLAGS text SAVE_FLAGS \
+		     : [d] "+r" (dst), "+a" (ax) : [s] "r" (src), "c" (count) : "cc"); \
+	flags_out(ctx, ax); \
+} while (0)
+
+/* The instruction of the operand's size: its suffix, and the registers' names of that size. */
+#define SIZES_WLQ(bytes, run, insn, regs, ...) \
+do { \
+	switch (bytes) { \
 	case 2: \
-		run(insn "w " sep(w), __VA_ARGS__); \
+		run(insn "w " regs(w), __VA_ARGS__); \
 		break; \
 	case 4: \
-		run(insn "l " sep(k), __VA_ARGS__); \
+		run(insn "l " regs(k), __VA_ARGS__); \
 		break; \
 	default: \
-		run(insn "q " sep(q), __VA_ARGS__)
+		run(insn "q " regs(q), __VA_ARGS__); \
+	} \
+} while (0)
 
-#define SIZES(run, insn, sep, ...) \
-	case 1: \
-		run(insn "b " sep(b), __VA_ARGS__); \
-		break; \
-	SIZES_WLQ(run, insn, sep, __VA_ARGS__)
+#define SIZES(bytes, run, insn, regs, ...) \
+do { \
+	if ((bytes) == 1) \
+		run(insn "b " regs(b), __VA_ARGS__); \
+	else \
+		SIZES_WLQ(bytes, run, insn, regs, __VA_ARGS__); \
+} while (0)
 
 #define S_D(m)		"%" #m "[s], %" #m "[d]"
 #define ONLY_D(m)	"%" #m "[d]"
@@ -65,13 +90,9 @@ static void flags_out(struct emul_ctx *ctx, u32 ax)
 int em_##name(struct emul_ctx *ctx) \
 { \
 	u64 d = ctx->dst.val, s = ctx->src.val; \
-	u32 ax = flags_in(ctx); \
 	\
-	switch (ctx->dst.bytes) { \
-	SIZES(RUN2, insn, S_D, d, s, ax); \
-	} \
+	SIZES(ctx->dst.bytes, RUN2, insn, S_D, ctx, d, s); \
 	ctx->dst.val = d; \
-	flags_out(ctx, ax); \
 	return EMUL_OK; \
 }
 
@@ -86,52 +107,51 @@ ALU2(test, "test")
 
 void emul_cmp_flags(struct emul_ctx *ctx, u64 dst, u64 src, unsigned int bytes)
 {
-	u32 ax = flags_in(ctx);
-
-	switch (bytes) {
-	SIZES(RUN2, "cmp", S_D, dst, src, ax);
-	}
-	flags_out(ctx, ax);
+	SIZES(bytes, RUN2, "cmp", S_D, ctx, dst, src);
 }
 
-/* The same without a byte form. */
-#define ALU2_WLQ(fn, insn) \
-fn(struct emul_ctx *ctx) \
+/* The same without a byte form; what has more to it than the run calls that. */
+#define ALU2_WLQ(name, insn) \
+static void run_##name(struct emul_ctx *ctx) \
 { \
 	u64 d = ctx->dst.val, s = ctx->src.val; \
-	u32 ax = flags_in(ctx); \
 	\
-	switch (ctx->dst.bytes) { \
-	SIZES_WLQ(RUN2, insn, S_D, d, s, ax); \
-	} \
+	SIZES_WLQ(ctx->dst.bytes, RUN2, insn, S_D, ctx, d, s); \
 	ctx->dst.val = d; \
-	flags_out(ctx, ax); \
+}
+
+ALU2_WLQ(bt, "bt")
+ALU2_WLQ(bts, "bts")
+ALU2_WLQ(btr, "btr")
+ALU2_WLQ(btc, "btc")
+ALU2_WLQ(popcnt, "popcnt")
+ALU2_WLQ(imul, "imul")
+ALU2_WLQ(bsf, "bsf")
+ALU2_WLQ(bsr, "bsr")
+ALU2_WLQ(tzcnt, "tzcnt")
+ALU2_WLQ(lzcnt, "lzcnt")
+
+#define RUN_ONLY(name) \
+int em_##name(struct emul_ctx *ctx) \
+{ \
+	run_##name(ctx); \
 	return EMUL_OK; \
 }
 
-ALU2_WLQ(int em_bt, "bt")
-ALU2_WLQ(int em_bts, "bts")
-ALU2_WLQ(int em_btr, "btr")
-ALU2_WLQ(int em_btc, "btc")
-ALU2_WLQ(int em_popcnt, "popcnt")
-ALU2_WLQ(static int run_imul, "imul")
-ALU2_WLQ(static int run_bsf, "bsf")
-ALU2_WLQ(static int run_bsr, "bsr")
-ALU2_WLQ(static int run_tzcnt, "tzcnt")
-ALU2_WLQ(static int run_lzcnt, "lzcnt")
+RUN_ONLY(bt)
+RUN_ONLY(bts)
+RUN_ONLY(btr)
+RUN_ONLY(btc)
+RUN_ONLY(popcnt)
 
 /* dst = op dst */
 #define ALU1(name, insn) \
 int em_##name(struct emul_ctx *ctx) \
 { \
 	u64 d = ctx->dst.val; \
-	u32 ax = flags_in(ctx); \
 	\
-	switch (ctx->dst.bytes) { \
-	SIZES(RUN1, insn, ONLY_D, d, ax); \
-	} \
+	SIZES(ctx->dst.bytes, RUN1, insn, ONLY_D, ctx, d); \
 	ctx->dst.val = d; \
-	flags_out(ctx, ax); \
 	return EMUL_OK; \
 }
 
@@ -146,13 +166,9 @@ int em_##name(struct emul_ctx *ctx) \
 { \
 	u64 d = ctx->dst.val, s = 0; \
 	u8 count = ctx->src.val; \
-	u32 ax = flags_in(ctx); \
 	\
-	switch (ctx->dst.bytes) { \
-	SIZES(RUN_CL, insn, CL_D, d, s, count, ax); \
-	} \
+	SIZES(ctx->dst.bytes, RUN_CL, insn, CL_D, ctx, d, s, count); \
 	ctx->dst.val = d; \
-	flags_out(ctx, ax); \
 	return EMUL_OK; \
 }
 
@@ -169,13 +185,9 @@ int em_##name(struct emul_ctx *ctx) \
 { \
 	u64 d = ctx->dst.val, s = ctx->src.val; \
 	u8 count = ctx->src2.val; \
-	u32 ax = flags_in(ctx); \
 	\
-	switch (ctx->dst.bytes) { \
-	SIZES_WLQ(RUN_CL, insn, CL_S_D, d, s, count, ax); \
-	} \
+	SIZES_WLQ(ctx->dst.bytes, RUN_CL, insn, CL_S_D, ctx, d, s, count); \
 	ctx->dst.val = d; \
-	flags_out(ctx, ax); \
 	return EMUL_OK; \
 }
 
@@ -183,29 +195,41 @@ SHIFT_DOUBLE(shld, "shld")
 SHIFT_DOUBLE(shrd, "shrd")
 
 /* A zero source leaves the destination as it was, its upper half too. */
-int em_bsf(struct emul_ctx *ctx)
+static void keep_if_zero_source(struct emul_ctx *ctx)
 {
 	if (!(ctx->src.val & emul_mask(ctx->src.bytes)))
 		ctx->dst.kind = OPD_NONE;
-	return run_bsf(ctx);
+}
+
+int em_bsf(struct emul_ctx *ctx)
+{
+	keep_if_zero_source(ctx);
+	run_bsf(ctx);
+	return EMUL_OK;
 }
 
 int em_bsr(struct emul_ctx *ctx)
 {
-	if (!(ctx->src.val & emul_mask(ctx->src.bytes)))
-		ctx->dst.kind = OPD_NONE;
-	return run_bsr(ctx);
+	keep_if_zero_source(ctx);
+	run_bsr(ctx);
+	return EMUL_OK;
 }
 
 /* A processor without these takes the F3 prefix for nothing. */
 int em_tzcnt(struct emul_ctx *ctx)
 {
-	return ctx->features & EMUL_FEAT_BMI1 ? run_tzcnt(ctx) : em_bsf(ctx);
+	if (!(ctx->features & EMUL_FEAT_BMI1))
+		return em_bsf(ctx);
+	run_tzcnt(ctx);
+	return EMUL_OK;
 }
 
 int em_lzcnt(struct emul_ctx *ctx)
 {
-	return ctx->features & EMUL_FEAT_LZCNT ? run_lzcnt(ctx) : em_bsr(ctx);
+	if (!(ctx->features & EMUL_FEAT_LZCNT))
+		return em_bsr(ctx);
+	run_lzcnt(ctx);
+	return EMUL_OK;
 }
 
 /* Two operands: dst *= src. Three: dst = src * src2. */
@@ -213,16 +237,22 @@ int em_imul(struct emul_ctx *ctx)
 {
 	if (ctx->src2.kind != OPD_NONE)
 		ctx->dst.val = ctx->src2.val;
-	return run_imul(ctx);
+	run_imul(ctx);
+	return EMUL_OK;
 }
 
 /*
  * MUL, IMUL, DIV, IDIV: RDX:RAX (or AX) by the source. The results are moved away before LAHF
  * takes RAX.
  */
-#define RUN_RDX_RAX(text, src, low, high, ax) \
+#define RUN_RDX_RAX(text, ctx, low, high, src) \
+do { \
+	u64 ax = flags_in(ctx); \
+	\
 	asm volatile(LOAD_FLAGS "movq %[lo], %%rax\n\t" text "\n\tmovq %%rax, %[lo]" SAVE_FLAGS \
-		     : [lo] "+&r" (low), "+&d" (high), "+&a" (ax) : [s] "r" (src) : "cc")
+		     : [lo] "+&r" (low), "+&d" (high), "+&a" (ax) : [s] "r" (src) : "cc"); \
+	flags_out(ctx, ax); \
+} while (0)
 
 #define ONLY_S(m)	"%" #m "[s]"
 
@@ -231,15 +261,11 @@ static void run_##name(struct emul_ctx *ctx) \
 { \
 	u64 lo = ctx->gpr[EMUL_RAX], hi = ctx->gpr[EMUL_RDX], s = ctx->src.val; \
 	unsigned int bytes = ctx->src.bytes; \
-	u64 ax = flags_in(ctx); \
 	\
-	switch (bytes) { \
-	SIZES(RUN_RDX_RAX, insn, ONLY_S, s, lo, hi, ax); \
-	} \
+	SIZES(bytes, RUN_RDX_RAX, insn, ONLY_S, ctx, lo, hi, s); \
 	emul_reg_set(ctx, EMUL_RAX, lo, bytes == 1 ? 2 : bytes); \
 	if (bytes > 1) \
 		emul_reg_set(ctx, EMUL_RDX, hi, bytes); \
-	flags_out(ctx, ax); \
 }
 
 RDX_RAX(mul, "mul")
@@ -247,17 +273,8 @@ RDX_RAX(imul1, "imul")
 RDX_RAX(div, "div")
 RDX_RAX(idiv, "idiv")
 
-int em_mul(struct emul_ctx *ctx)
-{
-	run_mul(ctx);
-	return EMUL_OK;
-}
-
-int em_imul1(struct emul_ctx *ctx)
-{
-	run_imul1(ctx);
-	return EMUL_OK;
-}
+RUN_ONLY(mul)
+RUN_ONLY(imul1)
 
 /* The dividend's halves, each of the operand's size. */
 static void dividend(const struct emul_ctx *ctx, u64 *hi, u64 *lo)

@@ -276,7 +276,8 @@ static const struct emul_opcode grp7[8] = {
 };
 
 static const struct emul_opcode grp8[8] = {
-	[4] = I2(bt, EV, IBU, CMP), I2(bts, EV, IBU, LK), I2(btr, EV, IBU, LK), I2(btc, EV, IBU, LK),
+	[4] = I2(bt, EV, IBU, CMP), I2(bts, EV, IBU, LK), I2(btr, EV, IBU, LK),
+	[7] = I2(btc, EV, IBU, LK),
 };
 
 static const struct emul_opcode grp9[8] = {
@@ -314,7 +315,8 @@ static const struct emul_opcode row_0f11[4] = {
 
 /* The halves: the argument is the offset in the register. */
 static const struct emul_opcode row_0f12[4] = {
-	A0(simd_half_load, 0, SSE128 | F_VVVV), A0(simd_half_load, 0, SSE128 | F_VVVV), N(F_MODRM), N(F_MODRM),
+	A0(simd_half_load, 0, SSE128 | F_VVVV), A0(simd_half_load, 0, SSE128 | F_VVVV),
+	N(F_MODRM), N(F_MODRM),
 };
 
 static const struct emul_opcode row_0f13[4] = {
@@ -322,7 +324,8 @@ static const struct emul_opcode row_0f13[4] = {
 };
 
 static const struct emul_opcode row_0f16[4] = {
-	A0(simd_half_load, 8, SSE128 | F_VVVV), A0(simd_half_load, 8, SSE128 | F_VVVV), N(F_MODRM), U,
+	A0(simd_half_load, 8, SSE128 | F_VVVV), A0(simd_half_load, 8, SSE128 | F_VVVV),
+	N(F_MODRM), U,
 };
 
 static const struct emul_opcode row_0f17[4] = {
@@ -444,7 +447,8 @@ const struct emul_opcode emul_map_0f[256] = {
 	[0xae] = GRP(grp15), I2(imul, GV, EV, 0),
 	[0xb0] = I2(cmpxchg, EB, GB, LK), I2(cmpxchg, EV, GV, LK),
 	[0xb2] = A1(load_far_ptr, EMUL_SS, M, F_MEM | F_FAR), I2(btr, EBIT, GV, LK),
-	[0xb4] = A1(load_far_ptr, EMUL_FS, M, F_MEM | F_FAR), A1(load_far_ptr, EMUL_GS, M, F_MEM | F_FAR),
+	[0xb4] = A1(load_far_ptr, EMUL_FS, M, F_MEM | F_FAR),
+		 A1(load_far_ptr, EMUL_GS, M, F_MEM | F_FAR),
 	[0xb6] = I2(mov, GV, EB, F_MOV), I2(mov, GV, EW, F_MOV),	/* MOVZX */
 	[0xb8] = PFX(row_0fb8), I0(ud, F_MODRM),	/* UD1 */
 	[0xba] = GRP(grp8), I2(btc, EBIT, GV, LK),

@@ -326,8 +326,9 @@ static void detect_vendor(void)
 {
 	unsigned int a, b, c, d;
 
+	/* AuthenticAMD, HygonGenuine */
 	if (__get_cpuid(0, &a, &b, &c, &d) && (b == 0x68747541 || b == 0x6f677948))
-		decode_flags = EMUL_DEC_BRANCH16 | EMUL_DEC_FAR32;	/* AuthenticAMD, HygonGenuine */
+		decode_flags = EMUL_DEC_BRANCH16 | EMUL_DEC_FAR32;
 }
 
 static int decode(void)
@@ -357,7 +358,8 @@ static bool excluded(void)
 	}
 	if (insn->op->exec == em_loop && insn->rep)
 		return true;	/* AMD processors take REPE and REPNE for LOOPE and LOOPNE */
-	if (insn->op->exec == em_mov_to_seg || insn->op->exec == em_load_far_ptr || insn->op->exec == em_pop_seg)
+	if (insn->op->exec == em_mov_to_seg || insn->op->exec == em_load_far_ptr ||
+	    insn->op->exec == em_pop_seg)
 		sreg = insn->op->arg;
 	else
 		return false;
@@ -659,7 +661,7 @@ int main(int argc, char **argv)
 			for (i = 0; i < 100; i++)
 				one(&tally);
 		}
-		printf("# %s: %lu run, %lu of them faults, %lu LOCKs refused, %lu skipped, %lu different\n",
+		printf("# %s: %lu run (%lu faults), %lu LOCKs refused, %lu skipped, %lu differ\n",
 		       t.m->name, tally.run, tally.faults, tally.refused, tally.skipped,
 		       tally.wrong);
 		ktap_result(!tally.wrong && tally.refused, t.m->name);

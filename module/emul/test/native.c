@@ -154,7 +154,7 @@ void native_run(struct native_state *s)
 static bool make_ldt_entry(unsigned int nr, unsigned long base, bool code)
 {
 	struct user_desc d = { .entry_number = nr, .base_addr = base, .limit = 0xffff,
-			       .contents = code ? 2 : 0, .useable = 1 };
+			       .contents = code ? 2 : 0 };
 
 	return syscall(SYS_modify_ldt, 1, &d, sizeof(d)) == 0;
 }
