@@ -72,8 +72,9 @@ static bool overlaps(unsigned int off, unsigned int len, unsigned int reg, unsig
  */
 static uint64_t bar_target(const struct pci_dev *dev, unsigned int i)
 {
-	uint64_t addr = cfg_u32(dev, PCI_BASE_ADDRESS_0 + 4 * i) & (uint32_t)PCI_BASE_ADDRESS_MEM_MASK;
+	uint64_t addr = cfg_u32(dev, PCI_BASE_ADDRESS_0 + 4 * i);
 
+	addr &= PCI_BASE_ADDRESS_MEM_MASK;
 	if (!dev->bar[i].size || !(cfg_u16(dev, PCI_COMMAND) & PCI_COMMAND_MEMORY))
 		return 0;
 	if (addr < PCI_MMIO_BASE || addr + dev->bar[i].size > PCI_MMIO_BASE + PCI_MMIO_SIZE)
@@ -261,7 +262,8 @@ void pci_msix_init(struct pci_dev *dev, unsigned int bar, unsigned int nr_vector
 	memcpy(body + 2, &table, sizeof(table));
 	memcpy(body + 6, &pba, sizeof(pba));
 	cap = pci_add_cap(dev, PCI_CAP_ID_MSIX, body, sizeof(body));
-	dev->wmask[cap + PCI_MSIX_FLAGS + 1] = (PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL) >> 8;
+	dev->wmask[cap + PCI_MSIX_FLAGS + 1] =
+		(PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL) >> 8;
 	dev->msix_cap = cap;
 	dev->msix_bar = bar;
 	dev->nr_vectors = nr_vectors;

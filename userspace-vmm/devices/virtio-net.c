@@ -25,15 +25,15 @@
 #define RX_BATCH		64	/* frames before the thread's other events are looked at */
 #define STALE_MAX		1024	/* frames that a new driver is spared */
 #define MAC_LEN			6
-
-typedef struct virtio_net_hdr_mrg_rxbuf net_hdr;
+#define NET_HDR			sizeof(struct virtio_net_hdr_mrg_rxbuf)
+#define NUM_BUFFERS		offsetof(struct virtio_net_hdr_mrg_rxbuf, num_buffers)
 
 struct net {
 	struct virtio_dev vdev;
 	struct net_backend be;
 	uint32_t wanted;		/* events of be.fd that the loop watches */
 	size_t rx_len;			/* bytes in rx_buf that wait for the guest; 0: none */
-	uint8_t rx_buf[sizeof(net_hdr) + NET_FRAME_MAX];	/* header and frame */
+	uint8_t rx_buf[NET_HDR + NET_FRAME_MAX];	/* header and frame */
 };
 
 /* EPOLLIN: we can take a frame. EPOLLOUT: the guest has one that the backend had no room for. */
@@ -49,14 +49,14 @@ static void net_watch(struct net *net, uint32_t events)
 /* Get a frame into rx_buf. Return: false if the backend has none. */
 static bool rx_fetch(struct net *net)
 {
-	size_t skip = net->be.vnet_hdr ? 0 : sizeof(net_hdr);
+	size_t skip = net->be.vnet_hdr ? 0 : NET_HDR;
 	ssize_t n = read(net->be.fd, net->rx_buf + skip, sizeof(net->rx_buf) - skip);
 
 	if (n <= 0)
 		return false;
 	memset(net->rx_buf, 0, skip);	/* no checksum to complete, one segment */
 	net->rx_len = skip + n;
-	if (net->rx_len <= sizeof(net_hdr))
+	if (net->rx_len <= NET_HDR)
 		net->rx_len = 0;	/* no frame in it: the next one */
 	return true;
 }
@@ -70,8 +70,7 @@ static bool rx_deliver(struct net *net)
 	struct virtqueue *vq = &net->vdev.vq[RX];
 	struct virtq_chain *c = &net->vdev.chain;
 	bool mergeable = virtio_has(&net->vdev, VIRTIO_NET_F_MRG_RXBUF);
-	net_hdr *hdr = (net_hdr *)net->rx_buf;
-	uint8_t *num_buffers = NULL;
+		uint8_t *num_buffers = NULL;
 	unsigned int used = 0;
 	size_t done = 0;
 	uint16_t le_used;
@@ -87,11 +86,11 @@ static bool rx_deliver(struct net *net)
 		}
 		/* In one piece at the first buffer's front: the specification wants it so. */
 		if (!used) {
-			if (!c->nr_in || c->in[0].iov_len < sizeof(*hdr)) {
+			if (!c->nr_in || c->in[0].iov_len < NET_HDR) {
 				virtqueue_break(vq, "a receive buffer has no room for the header");
 				return false;
 			}
-			num_buffers = (uint8_t *)c->in[0].iov_base + offsetof(net_hdr, num_buffers);
+			num_buffers = (uint8_t *)c->in[0].iov_base + NUM_BUFFERS;
 		}
 		n = chain_write(c, net->rx_buf + done, net->rx_len - done);
 		done += n;
@@ -147,7 +146,7 @@ static bool tx_send(struct net *net)
 	struct virtq_chain *c = &net->vdev.chain;
 
 	if (!net->be.vnet_hdr)
-		chain_skip_out(c, sizeof(net_hdr));
+		chain_skip_out(c, NET_HDR);
 	if (!c->nr_out || c->out_len > sizeof(net->rx_buf))
 		return true;
 	return writev(net->be.fd, c->out, c->nr_out) >= 0 || errno != EAGAIN;

@@ -386,6 +386,11 @@ static void regs_access(void *opaque, uint64_t offset, void *data, unsigned int 
 		region[offset / REGION_SIZE](vp, offset % REGION_SIZE, data, len, write);
 }
 
+static uint64_t doorbell_gpa(uint64_t bar, unsigned int queue)
+{
+	return bar + NOTIFY_OFFSET + queue * NOTIFY_MULTIPLIER;
+}
+
 /*
  * A two byte write to a queue's doorbell goes from the kernel straight to the device's thread.
  * Where that cannot be had (no ioeventfd left), the write comes to notify_access() instead.
@@ -395,8 +400,8 @@ static void regs_mapped(struct pci_dev *pci, uint64_t gpa)
 	struct virtio_pci *vp = (struct virtio_pci *)pci;
 
 	for (unsigned int i = 0; i < vp->vdev->nr_queues; i++)
-		vp->doorbell[i] = !ioeventfd_add(pci->m, gpa + NOTIFY_OFFSET + i * NOTIFY_MULTIPLIER,
-						 2, NULL, false, vp->vdev->vq[i].kick_fd);
+		vp->doorbell[i] = !ioeventfd_add(pci->m, doorbell_gpa(gpa, i), 2, NULL, false,
+						 vp->vdev->vq[i].kick_fd);
 }
 
 static void regs_unmapped(struct pci_dev *pci, uint64_t gpa)
@@ -405,8 +410,8 @@ static void regs_unmapped(struct pci_dev *pci, uint64_t gpa)
 
 	for (unsigned int i = 0; i < vp->vdev->nr_queues; i++) {
 		if (vp->doorbell[i])
-			ioeventfd_del(pci->m, gpa + NOTIFY_OFFSET + i * NOTIFY_MULTIPLIER, 2, NULL,
-				      false, vp->vdev->vq[i].kick_fd);
+			ioeventfd_del(pci->m, doorbell_gpa(gpa, i), 2, NULL, false,
+				      vp->vdev->vq[i].kick_fd);
 		vp->doorbell[i] = false;
 	}
 }

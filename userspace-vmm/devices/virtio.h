@@ -67,7 +67,7 @@ struct virtio_dev {
 	bool handed_over;				/* [l] the queues are the device thread's */
 
 	_Atomic uint8_t status;				/* [a] */
-	_Atomic bool bus_master;			/* [a] the transport lets us access memory */
+	_Atomic bool bus_master;			/* [a] we may access memory */
 	bool serving;					/* [d] between ops->start and ops->stop */
 	bool complained;				/* [d] about its driver: once is enough */
 	struct virtqueue vq[VIRTIO_QUEUES_MAX];
