@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * event_reinject.c - an event whose delivery itself faults in the nested page tables: the page
+ * of the IDT, of the GDT, of the stack is fetched, and the event comes, once.
+ */
+#include <sys/mman.h>
+
+#include "guest.h"
+#include "vm.h"
+
+#define VECTOR	0x50
+#define IDT_GPA	0x10000000ULL
+#define STACK	0x10010000ULL
+
+static volatile u32 taken;
+
+static void on_irq(struct isr_frame *frame)
+{
+	(void)frame;
+	taken++;
+	apic_write(APIC_EOI, 0);
+}
+
+static void on_int(struct isr_frame *frame)
+{
+	(void)frame;
+	taken++;
+}
+
+/* Ask for the pages to be thrown away, then take one event of each kind. */
+static void guest(void)
+{
+	struct {
+		u16 limit;
+		u64 base;
+	} __attribute__((packed)) idt = { 0xfff, IDT_GPA };
+
+	isr_table[VECTOR] = on_irq;
+	isr_table[0x51] = on_int;
+	isr_table[2] = on_int;
+	asm volatile("lidt %0" : : "m" (idt));
+	apic_enable();
+
+	guest_sync(1);
+	apic_write(APIC_ICR, 0x40000 | VECTOR);
+	sti_nop();
+	GUEST_EXPECT_EQ(taken, 1);
+
+	guest_sync(1);
+	asm volatile("int $0x51");
+	GUEST_EXPECT_EQ(taken, 2);
+
+	guest_sync(1);
+	apic_write(APIC_ICR, 0x400);
+	GUEST_WAIT(taken == 3);
+
+	guest_sync(1);
+	{
+		u64 a = 0, c = 0, d = 0;
+
+		GUEST_TRY("ud2", a, c, d);
+		GUEST_EXPECT_EQ(guest_fault.vector, 6);
+	}
+	guest_done();
+}
+
+TEST(idt_and_stack_not_mapped)
+{
+	struct vcpu *vcpu = guest_new_irqchip(guest);
+	struct vm *vm = vcpu->vm;
+	u8 *mem = mem_alloc(0x20000), *swap = mem_alloc(0x20000);
+	struct kvm_regs regs;
+
+	memcpy(mem, vm->ram + GUEST_IDT, 0x1000);
+	ASSERT_RET(vm_slot(vm, 1, 0, IDT_GPA, 0x20000, mem), 0);
+	vcpu_get_regs(vcpu, &regs);
+	regs.rsp = STACK + 0xff8;
+	vcpu_set_regs(vcpu, &regs);
+	for (int i = 0; i < 4; i++) {
+		EXPECT_EQ(run_sync(vcpu), 1);
+		/* Everything in this slot loses its mapping, and keeps its contents. */
+		memcpy(swap, mem, 0x20000);
+		ASSERT_RET(madvise(mem, 0x20000, MADV_DONTNEED), 0);
+		memcpy(mem, swap, 0x20000);
+	}
+	run_done(vcpu);
+	EXPECT_EQ(guest_var(vm, taken), 3);
+}

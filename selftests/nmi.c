@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * nmi.c - KVM_NMI: delivered with interrupts off, held back while one is served, two at most
+ * wait, wakes a halted vCPU, and the window at IRET.
+ */
+#include <signal.h>
+
+#include "guest.h"
+#include "vm.h"
+
+static volatile u32 nmis, irqs, depth, deepest;
+
+static void on_nmi(struct isr_frame *frame)
+{
+	(void)frame;
+	if (++depth > deepest)
+		deepest = depth;
+	nmis++;
+	guest_sync(nmis);
+	depth--;
+}
+
+static void on_irq(struct isr_frame *frame)
+{
+	(void)frame;
+	irqs++;
+	apic_write(APIC_EOI, 0);
+}
+
+static void guest(void)
+{
+	isr_table[2] = on_nmi;
+	guest_sync(0x100);
+	guest_sync(0x101);
+	guest_sync(0x102);
+	guest_done();
+}
+
+TEST(delivery_and_blocking)
+{
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_USER_NMI);
+	vcpu = guest_new(guest);
+	EXPECT_EQ(run_sync(vcpu), 0x100);
+	ASSERT_RET(ioctl(vcpu->fd, KVM_NMI, 0), 0);
+	EXPECT_EQ(run_sync(vcpu), 1);
+	/* In the handler: more of them wait for its IRET, and no more than one is kept. */
+	ASSERT_RET(ioctl(vcpu->fd, KVM_NMI, 0), 0);
+	ASSERT_RET(ioctl(vcpu->fd, KVM_NMI, 0), 0);
+	ASSERT_RET(ioctl(vcpu->fd, KVM_NMI, 0), 0);
+	EXPECT_EQ(run_sync(vcpu), 2);
+	EXPECT_EQ(run_sync(vcpu), 0x101);
+	/* Two before the next entry: one is served, one waits. */
+	ASSERT_RET(ioctl(vcpu->fd, KVM_NMI, 0), 0);
+	ASSERT_RET(ioctl(vcpu->fd, KVM_NMI, 0), 0);
+	ASSERT_RET(ioctl(vcpu->fd, KVM_NMI, 0), 0);
+	EXPECT_EQ(run_sync(vcpu), 3);
+	EXPECT_EQ(run_sync(vcpu), 4);
+	EXPECT_EQ(run_sync(vcpu), 0x102);
+	run_done(vcpu);
+	EXPECT_EQ(guest_var(vcpu->vm, deepest), 1);
+}
+
+static void halt_guest(void)
+{
+	isr_table[2] = on_nmi;
+	isr_table[0x50] = on_irq;
+	apic_enable();
+	guest_sync(0x100);
+	asm volatile("hlt");			/* interrupts are off */
+	GUEST_EXPECT_EQ(nmis, 1);
+	/* An interrupt and an NMI at once: both are served. */
+	apic_write(APIC_ICR, 0x40000 | 0x50);
+	guest_sync(0x101);
+	sti_nop();
+	GUEST_EXPECT_EQ(irqs, 1);
+	GUEST_EXPECT_EQ(nmis, 2);
+	guest_done();
+}
+
+static void nothing(int signal)
+{
+	(void)signal;
+}
+
+static void *kick(void *thread)
+{
+	usleep(100000);
+	pthread_kill(*(pthread_t *)thread, SIGUSR1);
+	return NULL;
+}
+
+/* The signal brings the halted vCPU back to userspace, which has the NMI to deliver. */
+TEST(halted_and_with_interrupts)
+{
+	struct sigaction sa = { .sa_handler = nothing };
+	pthread_t me = pthread_self(), other;
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_USER_NMI);
+	vcpu = guest_new_irqchip(halt_guest);
+	EXPECT_EQ(run_sync(vcpu), 0x100);
+	sigaction(SIGUSR1, &sa, NULL);
+	ASSERT_EQ(pthread_create(&other, NULL, kick, &me), 0);
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_RUN, 0), EINTR);
+	ASSERT_RET(ioctl(vcpu->fd, KVM_NMI, 0), 0);
+	EXPECT_EQ(run_sync(vcpu), 1);
+	EXPECT_EQ(run_sync(vcpu), 0x101);
+	ASSERT_RET(ioctl(vcpu->fd, KVM_NMI, 0), 0);
+	EXPECT_EQ(run_sync(vcpu), 2);
+	run_done(vcpu);
+}
+
+/* LINT1 as NMI, by an IPI to self with delivery mode NMI. */
+static void ipi_guest(void)
+{
+	isr_table[2] = on_nmi;
+	apic_enable();
+	apic_write(APIC_ICR2, 0);
+	apic_write(APIC_ICR, 0x400);
+	GUEST_WAIT(nmis == 1);
+	guest_done();
+}
+
+TEST(by_ipi)
+{
+	struct vcpu *vcpu = guest_new_irqchip(ipi_guest);
+
+	EXPECT_EQ(run_sync(vcpu), 1);
+	run_done(vcpu);
+}
