@@ -19,6 +19,7 @@
 #include <linux/virtio_pci.h>
 #include <linux/virtio_ring.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -44,7 +45,7 @@
 
 static struct machine m;
 static uint8_t *ram;
-static char disk_path[] = "/tmp/test-virtio-pci.XXXXXX";
+static char disk_path[32];
 static uint64_t regs;			/* where BAR 0 is */
 static uint64_t msix;			/* where BAR 1 is */
 
@@ -765,9 +766,10 @@ int main(void)
 		TEST(test_block_ranges),
 		cmocka_unit_test_setup_teardown(test_readonly, power_on_readonly, power_off),
 	};
-	int fd = mkstemp(disk_path);
-	int ret;
+	int fd, ret;
 
+	snprintf(disk_path, sizeof(disk_path), "/tmp/test-virtio-pci.XXXXXX");
+	fd = mkstemp(disk_path);
 	if (fd < 0)
 		return 1;
 	close(fd);
