@@ -94,6 +94,7 @@ u8 mhv_lapic_tpr_threshold(struct mhv_vcpu *vcpu)
  * @vcpu: the vCPU
  * @vector: what mhv_lapic_pending() returned
  *
+ * Holds the timer's vector back until its deadline, some microseconds at most.
  * Context: the vCPU's thread.
  */
 void mhv_lapic_ack(struct mhv_vcpu *vcpu, u8 vector)
@@ -105,6 +106,9 @@ void mhv_lapic_ack(struct mhv_vcpu *vcpu, u8 vector)
 	clear_bit(vector, lapic->irr);
 	if (highest(lapic->irr) >= 0)
 		WRITE_ONCE(lapic->irr_pending, true);
+	if (READ_ONCE(lapic->timer.early) &&
+	    vector == (lapic_get(lapic, APIC_LVTT) & APIC_VECTOR_MASK))
+		lapic_timer_wait(lapic);
 	__set_bit(vector, lapic->isr);
 	lapic->isr_top = vector;
 	update_ppr(lapic);
@@ -291,7 +295,16 @@ static int write_icr(struct mhv_lapic *lapic, unsigned int offset, u32 val)
 	return 0;
 }
 
-/* In x2APIC mode ICR is one register of 64 bits.  The usual self-IPI is quick. */
+/* A fixed, edge-triggered IPI to itself is usual enough to be quick. */
+static void send_self(struct mhv_lapic *lapic, u8 vector)
+{
+	if (vector >= LAPIC_FIRST_VECTOR)
+		accept_fixed(lapic, vector, false, true);
+	else
+		lapic_error(lapic, LAPIC_ESR_SEND_ILLEGAL);
+}
+
+/* In x2APIC mode ICR is one register of 64 bits. */
 static int write_icr_x2apic(struct mhv_lapic *lapic, u64 val)
 {
 	if (val & ICR_X2APIC_RESERVED)
@@ -299,9 +312,8 @@ static int write_icr_x2apic(struct mhv_lapic *lapic, u64 val)
 	val &= ~(u64)APIC_ICR_BUSY;
 	lapic_set(lapic, APIC_ICR, val);
 	lapic_set(lapic, APIC_ICR2, val >> 32);
-	if ((val & (ICR_SHORTHAND | APIC_MODE_MASK | APIC_INT_LEVELTRIG)) == APIC_DEST_SELF &&
-	    (u8)val >= LAPIC_FIRST_VECTOR)
-		accept_fixed(lapic, val, false, true);
+	if ((val & (ICR_SHORTHAND | APIC_MODE_MASK | APIC_INT_LEVELTRIG)) == APIC_DEST_SELF)
+		send_self(lapic, val);
 	else
 		send_ipi(lapic, val, val >> 32);
 	return 0;
@@ -311,7 +323,7 @@ static int write_self_ipi(struct mhv_lapic *lapic, unsigned int offset, u32 val)
 {
 	if (val & ~APIC_VECTOR_MASK)
 		return 1;
-	send_ipi(lapic, APIC_DEST_SELF | val, 0);
+	send_self(lapic, val);
 	return 0;
 }
 

@@ -33,15 +33,20 @@
  * @period: ns from initial count to zero; 0 if the initial count is
  * @target: [a] when the count is zero
  * @deadline: [a] guest's TSC, 0 when disarmed; TSC-deadline mode
+ * @early: [a] the deadline of an interrupt that was requested ahead of time;
+ *	0: none is
+ * @advance_ns: by so much
  */
 struct lapic_timer {
 	struct hrtimer hrtimer;
 	u32 mode;
 	u32 mode_mask;
 	u32 divide;
+	u32 advance_ns;
 	u64 period;
 	ktime_t target;
 	u64 deadline;
+	u64 early;
 };
 
 /**
@@ -109,6 +114,7 @@ u32 lapic_timer_current(const struct mhv_lapic *lapic);
 void lapic_timer_set_mode(struct mhv_lapic *lapic);
 void lapic_timer_set_divide(struct mhv_lapic *lapic);
 void lapic_timer_restore(struct mhv_lapic *lapic, u32 count);
+void lapic_timer_wait(struct mhv_lapic *lapic);
 
 void lapic_map_stale(struct mhv_vm *vm);
 void lapic_map_update(struct mhv_vm *vm);

@@ -18,6 +18,18 @@
 /* A deadline further away than that is as good as never. */
 #define LAPIC_MAX_DELAY_S	(365 * 24 * 3600ULL)
 
+/*
+ * A deadline's interrupt is requested ahead of time, by about what it takes
+ * from the host's timer to the guest's entry, and held back there until it is
+ * time.  How long that is, is learned from how early or late it was; what is
+ * too far out is no measure of it.
+ */
+#define ADVANCE_START_NS	1000
+#define ADVANCE_MAX_NS		5000
+#define ADVANCE_STEP		8
+#define ADVANCE_GOOD_NS		50
+#define ADVANCE_OUTLIER_NS	10000
+
 static u64 timer_ns(const struct mhv_lapic *lapic, u32 count)
 {
 	return (u64)count * lapic->timer.divide;
@@ -33,6 +45,14 @@ static void timer_set_period(struct mhv_lapic *lapic)
 	WRITE_ONCE(t->period, period);
 }
 
+/* Request the interrupt; @early: not to be delivered before, or 0. */
+static void timer_deadline_over(struct mhv_lapic *lapic, u64 early)
+{
+	WRITE_ONCE(lapic->timer.early, early);
+	WRITE_ONCE(lapic->timer.deadline, 0);
+	mhv_lapic_local_deliver(lapic->vcpu, APIC_LVTT);
+}
+
 static enum hrtimer_restart timer_expired(struct hrtimer *hrtimer)
 {
 	struct lapic_timer *t = container_of(hrtimer, struct lapic_timer, hrtimer);
@@ -40,11 +60,11 @@ static enum hrtimer_restart timer_expired(struct hrtimer *hrtimer)
 	u64 period = READ_ONCE(t->period);
 	ktime_t now;
 
-	mhv_lapic_local_deliver(lapic->vcpu, APIC_LVTT);
 	if (READ_ONCE(t->mode) != APIC_LVT_TIMER_PERIODIC || !period) {
-		WRITE_ONCE(t->deadline, 0);
+		timer_deadline_over(lapic, t->deadline);
 		return HRTIMER_NORESTART;
 	}
+	mhv_lapic_local_deliver(lapic->vcpu, APIC_LVTT);
 	/* Ticks that the host was too late for are lost, not made up for. */
 	now = ktime_get();
 	t->target = ktime_add_ns(t->target, period);
@@ -67,8 +87,8 @@ static void timer_start_deadline(struct mhv_lapic *lapic)
 {
 	struct lapic_timer *t = &lapic->timer;
 	u32 khz = lapic->vcpu->clock.tsc_khz;
+	u64 now, ticks, ns = 0;
 	unsigned long flags;
-	u64 now, ticks;
 
 	if (!t->deadline || unlikely(!khz))
 		return;
@@ -77,13 +97,47 @@ static void timer_start_deadline(struct mhv_lapic *lapic)
 	now = mhv_guest_tsc(lapic->vcpu, rdtsc());
 	if (t->deadline > now) {
 		ticks = min(t->deadline - now, khz * 1000ULL * LAPIC_MAX_DELAY_S);
-		timer_start(lapic, mul_u64_u32_div(ticks, USEC_PER_SEC, khz));
-		local_irq_restore(flags);
-		return;
+		ns = mul_u64_u32_div(ticks, USEC_PER_SEC, khz);
 	}
+	if (ns > t->advance_ns)
+		timer_start(lapic, ns - t->advance_ns);
 	local_irq_restore(flags);
-	t->deadline = 0;
-	mhv_lapic_local_deliver(lapic->vcpu, APIC_LVTT);
+	if (ns <= t->advance_ns)
+		timer_deadline_over(lapic, ns ? t->deadline : 0);
+}
+
+/* @ns: how late the last interrupt was, or early if it is negative. */
+static void timer_learn(struct lapic_timer *t, s64 ns)
+{
+	s64 advance;
+
+	if (abs(ns) < ADVANCE_GOOD_NS || abs(ns) > ADVANCE_OUTLIER_NS)
+		return;
+	advance = t->advance_ns + ns / ADVANCE_STEP;
+	t->advance_ns = clamp_t(s64, advance, 0, ADVANCE_MAX_NS);
+}
+
+/**
+ * lapic_timer_wait - the timer's interrupt is being injected: is it time yet?
+ * @lapic: the LAPIC, with timer.early set
+ *
+ * Spins for ADVANCE_OUTLIER_NS at most.  Context: the vCPU's thread.
+ */
+void lapic_timer_wait(struct mhv_lapic *lapic)
+{
+	struct lapic_timer *t = &lapic->timer;
+	u64 deadline = READ_ONCE(t->early);
+	u32 khz = lapic->vcpu->clock.tsc_khz;
+	s64 late = mhv_guest_tsc(lapic->vcpu, rdtsc()) - deadline;
+	s64 limit = (u64)khz * ADVANCE_OUTLIER_NS / USEC_PER_SEC;
+
+	WRITE_ONCE(t->early, 0);
+	/* The TSC may have been set meanwhile, or the vCPU not been running. */
+	if (abs(late) > limit)
+		return;
+	timer_learn(t, late * USEC_PER_SEC / khz);
+	while ((s64)(mhv_guest_tsc(lapic->vcpu, rdtsc()) - deadline) < 0)
+		cpu_relax();
 }
 
 static void timer_set_divide(struct mhv_lapic *lapic)
@@ -102,6 +156,7 @@ void lapic_timer_init(struct mhv_lapic *lapic)
 {
 	lapic->timer.divide = 2;
 	lapic->timer.mode_mask = APIC_LVT_TIMER_PERIODIC;
+	lapic->timer.advance_ns = ADVANCE_START_NS;
 	mhv_hrtimer_setup(&lapic->timer.hrtimer, timer_expired, HRTIMER_MODE_ABS_PINNED_HARD);
 }
 
@@ -126,6 +181,7 @@ void lapic_timer_reset(struct mhv_lapic *lapic)
 	lapic_timer_set_mode(lapic);
 	lapic->timer.period = 0;
 	lapic->timer.deadline = 0;
+	lapic->timer.early = 0;
 }
 
 /**
@@ -286,6 +342,7 @@ void mhv_lapic_set_tscdeadline(struct mhv_vcpu *vcpu, u64 val)
 	if (!vcpu->lapic->hw_enabled || t->mode != APIC_LVT_TIMER_TSCDEADLINE)
 		return;
 	lapic_timer_cancel(vcpu->lapic);
+	t->early = 0;
 	t->deadline = val;
 	timer_start_deadline(vcpu->lapic);
 }
