@@ -14,7 +14,6 @@
 #include <linux/kvm_types.h>
 #include <linux/list.h>
 #include <linux/nospec.h>
-#include <linux/rcupdate.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
 
@@ -46,7 +45,6 @@ struct mhv_event;
  *	on when a slot moves, so it outlives this struct
  * @flags: KVM_MEM_*
  * @id: as userspace chose
- * @rcu: to free it once no reader can hold it
  */
 struct mhv_memslot {
 	gfn_t base;
@@ -55,7 +53,6 @@ struct mhv_memslot {
 	unsigned long *dirty;
 	u32 flags;
 	u16 id;
-	struct rcu_head rcu;
 };
 
 /**
@@ -77,7 +74,8 @@ struct mhv_hva_ref {
  * @nr: how many
  * @by_hva: the same slots, sorted by virtual address
  * @ids: slot by id; one for all generations, under slots_lock
- * @rcu: to free it once no reader can hold it
+ * @older: generations before this that a reader may still hold
+ * @nr_older: how many
  * @slot: sorted by base
  */
 struct mhv_memslots {
@@ -86,7 +84,8 @@ struct mhv_memslots {
 	unsigned int nr;
 	struct mhv_hva_ref *by_hva;
 	struct xarray *ids;
-	struct rcu_head rcu;
+	struct mhv_memslots *older;
+	unsigned int nr_older;
 	const struct mhv_memslot *slot[];
 };
 

@@ -13,21 +13,17 @@
 
 #define SLOT_FLAGS	(KVM_MEM_LOG_DIRTY_PAGES | KVM_MEM_READONLY)
 
+/*
+ * Generations that may wait to be freed: a new slot takes no memory from
+ * anybody, so whoever adds slots one by one need not wait for readers each time.
+ */
+#define MAX_OLDER	8
+
 /* Words of the dirty bitmap that are collected under one hold of mmu_lock. */
 #define DIRTY_CHUNK	64
 
 /* What a search finds first when none has found anything yet: it has no frames. */
 static const struct mhv_memslot no_slot;
-
-static void slots_free_rcu(struct rcu_head *rcu)
-{
-	kvfree(container_of(rcu, struct mhv_memslots, rcu));
-}
-
-static void slot_free_rcu(struct rcu_head *rcu)
-{
-	kfree(container_of(rcu, struct mhv_memslot, rcu));
-}
 
 static struct mhv_memslots *slots_alloc(unsigned int nr)
 {
@@ -41,6 +37,19 @@ static struct mhv_memslots *slots_alloc(unsigned int nr)
 	slots->last = &no_slot;
 	slots->by_hva = (void *)&slots->slot[nr];
 	return slots;
+}
+
+/* Free the generations that no reader can hold any more. */
+static void slots_free_older(struct mhv_memslots *slots)
+{
+	struct mhv_memslots *old = slots->older, *next;
+
+	for (; old; old = next) {
+		next = old->older;
+		kvfree(old);
+	}
+	slots->older = NULL;
+	slots->nr_older = 0;
 }
 
 static unsigned long slot_hva_end(const struct mhv_memslot *slot)
@@ -144,8 +153,7 @@ int mhv_memslots_init(struct mhv_vm *vm)
  * mhv_memslots_destroy - free a VM's slots
  * @vm: the VM, that nobody else can reach any more; its MMU notifier is gone
  *
- * Context: may sleep.  Copes with a VM whose mhv_memslots_init() failed; must
- * come before vm->srcu is cleaned up.
+ * Context: may sleep.  Copes with a VM whose mhv_memslots_init() failed.
  */
 void mhv_memslots_destroy(struct mhv_vm *vm)
 {
@@ -154,7 +162,7 @@ void mhv_memslots_destroy(struct mhv_vm *vm)
 
 	if (!slots)
 		return;
-	srcu_barrier(&vm->srcu);
+	slots_free_older(slots);
 	for (i = 0; i < slots->nr; i++) {
 		kvfree(slots->slot[i]->dirty);
 		kfree(slots->slot[i]);
@@ -172,8 +180,8 @@ static unsigned long dirty_words(const struct mhv_memslot *slot)
 
 /*
  * Put @add in the place of @del (either may be NULL) where readers find it.
- * The old array and slot are freed once no reader can hold them; waited for
- * only where memory has gone, so that nobody writes to it after the ioctl.
+ * What they may still hold is freed when they have been waited for: here if a
+ * slot goes or changes, so that nobody uses it as it was after the ioctl.
  */
 static int slots_replace(struct mhv_vm *vm, const struct mhv_memslot *del,
 			 struct mhv_memslot *add)
@@ -210,15 +218,16 @@ static int slots_replace(struct mhv_vm *vm, const struct mhv_memslot *del,
 		mhv_mmu_zap_slot(vm, add);	/* come back as large pages */
 	}
 
-	if (del)
-		synchronize_srcu_expedited(&vm->srcu);
-	call_srcu(&vm->srcu, &old->rcu, slots_free_rcu);
+	new->older = old;
+	new->nr_older = old->nr_older + 1;
+	if (!del && new->nr_older < MAX_OLDER)
+		return 0;
+	synchronize_srcu_expedited(&vm->srcu);
+	slots_free_older(new);
 	if (del) {
-		struct mhv_memslot *gone = (struct mhv_memslot *)del;
-
-		if (!add || add->dirty != gone->dirty)
-			kvfree(gone->dirty);
-		call_srcu(&vm->srcu, &gone->rcu, slot_free_rcu);
+		if (!add || add->dirty != del->dirty)
+			kvfree(del->dirty);
+		kfree(del);
 	}
 	return 0;
 }

@@ -194,34 +194,31 @@ out:
 	return found;
 }
 
-/* A range without struct pages, that a driver gave to the VMM by mmap(). */
+/*
+ * A range without struct pages, that a driver gave to the VMM by mmap().
+ * Returns as host_fault(), and -EROFS for a write to what may only be read.
+ */
 static int host_device(unsigned long hva, bool write, struct host_page *hp)
 {
 	struct mm_struct *mm = current->mm;
 	struct vm_area_struct *vma;
 	bool unlocked = false;
-	unsigned long pfn;
+	unsigned long pfn = 0;
 	int r = -EFAULT;
 
 	mmap_read_lock(mm);
 	vma = find_vma_intersection(mm, hva, hva + 1);
 	if (!vma || !(vma->vm_flags & (VM_IO | VM_PFNMAP)))
 		goto out;
-	if (write && !(vma->vm_flags & VM_WRITE))
-		goto out;
 	r = mhv_follow_pfnmap(vma, hva, &pfn, &hp->writable);
-	if (r || (write && !hp->writable)) {
+	if (!r && write && !(vma->vm_flags & VM_WRITE)) {
+		r = -EROFS;
+	} else if (r || (write && !hp->writable)) {
+		/* The driver is asked for the page; lock and VMA may be others then. */
 		r = fixup_user_fault(mm, hva, write ? FAULT_FLAG_WRITE : 0, &unlocked);
-		if (unlocked)
-			r = -EAGAIN;	/* the VMA may be gone: look again */
-		if (r)
-			goto out;
-		r = mhv_follow_pfnmap(vma, hva, &pfn, &hp->writable);
-		if (!r && write && !hp->writable)
-			r = -EFAULT;
+		if (!r)
+			r = -EAGAIN;
 	}
-	if (r)
-		goto out;
 	hp->pfn = pfn;
 	hp->level = LEVEL_PAGE;
 	hp->device = !page_is_ram(pfn);
@@ -578,6 +575,8 @@ static int fault_failed(const struct fault *f, int r)
 	case -ESTALE:
 	case -ENOSPC:
 		return MHV_FAULT_FIXED;
+	case -EROFS:
+		return MHV_FAULT_MMIO;
 	default:
 		return r;
 	}
