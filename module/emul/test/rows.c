@@ -627,6 +627,8 @@ static bool test_lock(void)
 	EXPECT(m.ctx.rflags & FLAG_ZF && mem32(0x2000) == 7 && mem32(0x2004) == 8);
 	EXPECT(run(4, 0xf0, 0x0f, 0xc7, 0x0e) == EMUL_OK && !(m.ctx.rflags & FLAG_ZF));
 	EXPECT(GPR(RAX) == 7 && GPR(RDX) == 8);
+	GPR(RBX) = 0x5555;
+	EXPECT(run(3, 0x0f, 0xc7, 0x0e) == EMUL_OK && mem32(0x2000) == 0x5555);
 	GPR(RSI) = 0x2008;
 	EXPECT(faulted(run(4, 0x48, 0x0f, 0xc7, 0x0e), VEC_GP, 0));	/* cmpxchg16b */
 	m.ctx.features &= ~(u32)EMUL_FEAT_CX16;
@@ -852,8 +854,62 @@ static bool test_system(void)
 	EXPECT(faulted(run(3, 0x0f, 0x01, 0x13), VEC_GP, 0));		/* lgdt, not canonical */
 	EXPECT(run(3, 0x0f, 0x01, 0xcb) == EMUL_OK && m.ctx.rflags & FLAG_AC);	/* stac */
 	EXPECT(run(3, 0x0f, 0x01, 0xca) == EMUL_OK && !(m.ctx.rflags & FLAG_AC));
+	m.ctx.cr4 = EMUL_CR4_OSXSAVE;
+	EXPECT(run(3, 0x0f, 0x01, 0xd0) == EMUL_OK && GPR(RAX) == 7 && !GPR(RDX));	/* xgetbv */
+	EXPECT(run(3, 0x0f, 0x01, 0xd1) == EMUL_OK && m.special == EMUL_SP_XSETBV);
+	m.ctx.cr4 = 0;
+	EXPECT(faulted(run(3, 0x0f, 0x01, 0xd0), VEC_UD, 0));
 	m.ctx.cr0 |= EMUL_CR0_TS;
 	EXPECT(run(2, 0x0f, 0x06) == EMUL_OK && !(m.set_reg[2] & EMUL_CR0_TS));
+	return ok;
+}
+
+static bool test_monitor(void)
+{
+	bool ok = true;
+
+	reset(EMUL_MODE_LONG);
+	m.seg[EMUL_FS].base = 0x100;
+	GPR(RAX) = 0x2000;
+	EXPECT(run(4, 0x64, 0x0f, 0x01, 0xc8) == EMUL_OK);
+	EXPECT(m.special == EMUL_SP_MONITOR && m.special_arg == 0x2100);
+	EXPECT(run(3, 0x0f, 0x01, 0xc9) == EMUL_OK && m.special == EMUL_SP_MWAIT);
+	GPR(RCX) = 1;
+	EXPECT(faulted(run(3, 0x0f, 0x01, 0xc8), VEC_GP, 0));
+	m.ctx.cpl = 3;
+	EXPECT(faulted(run(3, 0x0f, 0x01, 0xc8), VEC_UD, 0));
+	EXPECT(faulted(run(3, 0x0f, 0x01, 0xc9), VEC_UD, 0));
+	m.ctx.cpl = 0;
+	m.ctx.features &= ~(u32)EMUL_FEAT_MONITOR;
+	EXPECT(faulted(run(3, 0x0f, 0x01, 0xc9), VEC_UD, 0));
+	return ok;
+}
+
+/* In long mode the descriptors of LDT and TSS have 16 bytes. */
+static bool test_long_descriptors(void)
+{
+	bool ok = true;
+
+	reset(EMUL_MODE_LONG);
+	make_gdt();
+	put(GDT + 0x38, 0xffff8000, 8);
+	GPR(RAX) = 0x30;
+	EXPECT(run(3, 0x0f, 0x00, 0xd8) == EMUL_OK);		/* ltr */
+	EXPECT(m.seg[EMUL_TR].base == 0xffff800000006000);
+	EXPECT(m.seg[EMUL_TR].attr == 0x8b && m.seg[EMUL_TR].limit == 0x67);
+	put(GDT + 0x30, 0x0000890060000067, 8);
+	put(GDT + 0x38, 0x8000, 8);
+	EXPECT(faulted(run(3, 0x0f, 0x00, 0xd8), VEC_GP, 0x30));	/* base not canonical */
+	m.seg[EMUL_GDTR].limit = 0x37;
+	EXPECT(faulted(run(3, 0x0f, 0x00, 0xd8), VEC_GP, 0x30));	/* only half is inside */
+	GPR(RAX) = 0;
+	EXPECT(faulted(run(3, 0x0f, 0x00, 0xd8), VEC_GP, 0));
+	EXPECT(run(3, 0x0f, 0x00, 0xd0) == EMUL_OK);		/* lldt of null */
+	EXPECT(m.seg[EMUL_LDTR].attr & EMUL_SEG_UNUSABLE);
+	EXPECT(run(2, 0x8e, 0xd0) == EMUL_OK);			/* a null SS is fine at CPL 0 */
+	m.ctx.cpl = 3;
+	GPR(RAX) = 3;
+	EXPECT(faulted(run(2, 0x8e, 0xd0), VEC_GP, 0));
 	return ok;
 }
 
@@ -900,6 +956,15 @@ static bool test_features(void)
 	memset(m.ymm, 0xff, sizeof(m.ymm));
 	EXPECT(run(4, 0xc5, 0xf8, 0x10, 0x03) == EMUL_OK && !m.ymm[0][31]);
 	EXPECT(run(4, 0xc5, 0xe8, 0x10, 0x03) == EMUL_UD);			/* vvvv */
+	m.ctx.features &= ~(u32)(EMUL_FEAT_AVX2 | EMUL_FEAT_BMI1 | EMUL_FEAT_LZCNT);
+	EXPECT(run(5, 0xc4, 0xe2, 0x79, 0x2a, 0x03) == EMUL_OK);		/* vmovntdqa */
+	EXPECT(faulted(run(5, 0xc4, 0xe2, 0x7d, 0x2a, 0x03), VEC_UD, 0));
+	GPR(RCX) = 0x10;
+	EXPECT(run(4, 0xf3, 0x0f, 0xbd, 0xc1) == EMUL_OK && GPR(RAX) == 4);	/* BSR, not LZCNT */
+	GPR(RCX) = 0;
+	GPR(RAX) = 0x1234567800000009;
+	EXPECT(run(4, 0xf3, 0x0f, 0xbc, 0xc1) == EMUL_OK);			/* BSF of nothing */
+	EXPECT(GPR(RAX) == 0x1234567800000009 && m.ctx.rflags & FLAG_ZF);
 	m.ctx.features = 0;
 	EXPECT(faulted(run(4, 0x0f, 0x38, 0xf0, 0x03), VEC_UD, 0));
 	EXPECT(faulted(run(4, 0xc5, 0xf8, 0x10, 0x03), VEC_UD, 0));
@@ -966,6 +1031,8 @@ int main(void)
 		{ test_far, "far transfers and IRET" },
 		{ test_privilege, "privileged instructions above CPL 0" },
 		{ test_system, "system registers" },
+		{ test_monitor, "MONITOR and MWAIT" },
+		{ test_long_descriptors, "system descriptors in long mode" },
 		{ test_flags, "IF, IOPL, VIF, interrupt shadow" },
 		{ test_features, "instruction sets that the guest lacks" },
 		{ test_page_faults, "page faults" },
