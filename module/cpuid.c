@@ -298,9 +298,6 @@ static const struct cpuid_row rows[] = {
 	{ .leaf = 0x80000001, .reg = { RAW(~0u), RAW(0xf000ffff),
 				       WORD(CPUID_8000_0001_ECX, MASK_E1_ECX),
 				       WORD(CPUID_8000_0001_EDX, MASK_E1_EDX) } },
-	{ .leaf = 0x80000002, .reg = { RAW(~0u), RAW(~0u), RAW(~0u), RAW(~0u) } },
-	{ .leaf = 0x80000003, .reg = { RAW(~0u), RAW(~0u), RAW(~0u), RAW(~0u) } },
-	{ .leaf = 0x80000004, .reg = { RAW(~0u), RAW(~0u), RAW(~0u), RAW(~0u) } },
 	{ .leaf = 0x80000006, .reg = { RAW(~0u), RAW(~0u), RAW(~0u), RAW(0xfffcffff) } },
 	{ .leaf = 0x80000007, .reg = { [EDX] = RAW(BIT(8)) } },	/* invariant TSC */
 	{ .leaf = 0x80000008, .reg = { RAW(0xffff), WORD(CPUID_8000_0008_EBX, MASK_E8_EBX),

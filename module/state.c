@@ -436,7 +436,7 @@ static void reset_segs(struct mhv_state *state)
 	for (i = 0; i < MHV_NR_SREGS; i++)
 		state->seg[i] = (struct mhv_segment){
 			.limit = 0xffff,
-			.attr = MHV_SEG_P | MHV_SEG_S | 0x3,	/* data, read/write */
+			.attr = MHV_SEG_P | MHV_SEG_S | 0x2,	/* data, read/write */
 		};
 	state->seg[MHV_CS].selector = 0xf000;
 	state->seg[MHV_CS].base = 0xffff0000;
@@ -1045,6 +1045,9 @@ int mhv_get_vcpu_events(struct mhv_vcpu *vcpu, struct kvm_vcpu_events *ev)
 	if (vcpu->reinject.type == MHV_EV_INTR) {
 		ev->interrupt.injected = 1;
 		ev->interrupt.nr = vcpu->reinject.vector;
+	} else if (vcpu->extint >= 0 && !vcpu->lapic) {
+		ev->interrupt.injected = 1;
+		ev->interrupt.nr = vcpu->extint;
 	}
 	if (vcpu->state.shadow & MHV_SHADOW_STI)
 		ev->interrupt.shadow |= KVM_X86_SHADOW_INT_STI;
@@ -1087,6 +1090,8 @@ static void set_injected(struct mhv_vcpu *vcpu, const struct kvm_vcpu_events *ev
 {
 	vcpu->reinject = (struct mhv_event){};
 	vcpu->exception = (struct mhv_event){};
+	if (!vcpu->lapic)
+		vcpu->extint = -1;
 
 	if (ev->flags & KVM_VCPUEVENT_VALID_PAYLOAD && ev->exception.pending) {
 		vcpu->exception = (struct mhv_event){
