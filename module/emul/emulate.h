@@ -290,54 +290,51 @@ struct emul_ctx;
 
 /**
  * struct emul_ops - how the emulator reaches the machine
+ * @read_mem: read 1 to EMUL_PIO_BATCH bytes at a linear address; it may cross a page
+ * @write_mem: write; both pages are checked before anything is written
+ * @cmpxchg_mem: store @new if memory is still @old, else EMUL_RETRY; 1, 2, 4, 8, 16 bytes; a
+ *	write on MMIO
+ * @probe_mem: may this access be made? Page faults alone; moves nothing, never EMUL_IO_NEEDED
+ * @pio_in: @count elements of 1, 2, 4 bytes, packed; at most EMUL_PIO_BATCH bytes
+ * @pio_out: the same, outwards
+ * @get_seg: a segment register, enum emul_sreg; cannot fail
+ * @set_seg: called only when the instruction is sure to complete; cannot fail
+ * @get_reg: a register of a class
+ * @set_reg: checks the value and faults (#GP(0)) as the instruction would
+ * @read_fpu: an MMX access raises #MF itself if an x87 exception is pending
+ * @write_fpu: the same
+ * @special: CPL and mode are checked; RIP is advanced by emul_exec() after EMUL_OK
  *
- * Each returns EMUL_OK, EMUL_FAULT (ctx->fault filled; emul_fault() helps), EMUL_IO_NEEDED or
- * EMUL_UNHANDLEABLE. After EMUL_IO_NEEDED the same instruction is executed again from the same
- * state and issues the same callbacks in the same order, so the callee answers the earlier ones
- * from its record. A write or a pio_out that userspace must see is recorded and answered
- * EMUL_OK; the callee may set ctx->stop so that a string instruction ends after this iteration.
- * If emul_exec() returns EMUL_OK after a callback said EMUL_IO_NEEDED (a string instruction with
- * iterations done), that last request is void.
+ * Each returns EMUL_OK, EMUL_FAULT (ctx->fault filled; emul_fault() and emul_page_fault() help),
+ * EMUL_IO_NEEDED or EMUL_UNHANDLEABLE. Page faults are the callee's to find.
+ *
+ * After EMUL_IO_NEEDED the same instruction is executed again from the same state and issues the
+ * same callbacks in the same order, so the callee answers the earlier ones from its record. A
+ * write or a pio_out that userspace must see is recorded and answered EMUL_OK; the callee may
+ * set ctx->stop so that a string instruction ends after this iteration. If emul_exec() returns
+ * EMUL_OK after a callback said EMUL_IO_NEEDED (a string instruction with iterations done), that
+ * last request is void.
  */
 struct emul_ops {
-	/*
-	 * @len 1 to EMUL_PIO_BATCH bytes at a linear address; it may cross a page (both pages
-	 * are checked before anything is written). Page faults are the callee's to fill in.
-	 */
 	int (*read_mem)(struct emul_ctx *ctx, u64 linear, void *data, unsigned int len,
 			unsigned int access);
 	int (*write_mem)(struct emul_ctx *ctx, u64 linear, const void *data, unsigned int len,
 			 unsigned int access);
-	/*
-	 * Store @new if memory is still @old; EMUL_RETRY if not. @len 1, 2, 4, 8, 16. On MMIO:
-	 * a write.
-	 */
 	int (*cmpxchg_mem)(struct emul_ctx *ctx, u64 linear, const void *old, const void *new,
 			   unsigned int len);
-	/* May this access be made? Page faults only; moves no data, never EMUL_IO_NEEDED. */
 	int (*probe_mem)(struct emul_ctx *ctx, u64 linear, unsigned int len, unsigned int access);
-
-	/* @count elements of @size 1, 2, 4 bytes, packed in @data; at most EMUL_PIO_BATCH bytes. */
 	int (*pio_in)(struct emul_ctx *ctx, u16 port, unsigned int size, unsigned int count,
 		      void *data);
 	int (*pio_out)(struct emul_ctx *ctx, u16 port, unsigned int size, unsigned int count,
 		       const void *data);
-
-	/* Cannot fail. set_seg is called only when the instruction is sure to complete. */
 	void (*get_seg)(struct emul_ctx *ctx, unsigned int sreg, struct emul_seg *seg);
 	void (*set_seg)(struct emul_ctx *ctx, unsigned int sreg, const struct emul_seg *seg);
-
-	/* set_reg checks the value and faults (#GP(0)) as the instruction would. */
 	int (*get_reg)(struct emul_ctx *ctx, enum emul_reg_class class, u32 index, u64 *value);
 	int (*set_reg)(struct emul_ctx *ctx, enum emul_reg_class class, u32 index, u64 value);
-
-	/* An EMUL_FPU_MMX access raises #MF itself if an x87 exception is pending. */
 	int (*read_fpu)(struct emul_ctx *ctx, enum emul_fpu_kind kind, unsigned int reg,
 			void *data, unsigned int len);
 	int (*write_fpu)(struct emul_ctx *ctx, enum emul_fpu_kind kind, unsigned int reg,
 			 const void *data, unsigned int len);
-
-	/* CPL and mode are already checked. RIP is advanced by emul_exec() after EMUL_OK. */
 	int (*special)(struct emul_ctx *ctx, enum emul_special what, u64 arg);
 };
 
@@ -372,38 +369,54 @@ struct emul_operand {
 
 /**
  * struct emul_ctx - one execution
+ * @ops: in: the callbacks
+ * @priv: the callbacks' own
+ * @insn: in: from emul_decode()
+ * @gpr: in and out: general registers, by enum emul_gpr
+ * @rip: in: this instruction; out: where to go on
+ * @rflags: in and out
+ * @cr0: in
+ * @cr4: in
+ * @efer: in
+ * @features: in: EMUL_FEAT_* of the guest's CPUID
+ * @mode: in: enum emul_mode
+ * @cpl: in: current privilege level
+ * @stop: set by a callback: end a string instruction after this iteration
+ * @more: out: iterations remain, RIP has not moved
+ * @shadow: out: EMUL_SHADOW_*, the interrupt shadow after this instruction
+ * @fault: out: the exception, after EMUL_FAULT
+ * @dst: internal: destination
+ * @src: internal: source
+ * @src2: internal: third operand
+ * @next_rip: internal
+ * @seg_cached: internal: a bit per enum emul_sreg, seg[] is valid
+ * @seg_dirty: internal: the same, seg[] is to be given to set_seg() at the end
+ * @seg: internal: segment registers met so far
  *
- * In, by the caller: @ops, @priv, @insn (from emul_decode()), the register copies, @cr0, @cr4,
- * @efer, @mode, @cpl, @features. After EMUL_OK the caller takes @gpr, @rip, @rflags, @shadow;
- * after anything else it takes none of them. The callee of a callback may set @stop and fills
- * @fault.
+ * After EMUL_OK the caller takes @gpr, @rip, @rflags and @shadow; after anything else none.
  */
 struct emul_ctx {
 	const struct emul_ops *ops;
 	void *priv;
 	struct emul_insn insn;
-
-	u64 gpr[16];		/* in and out */
-	u64 rip;		/* in: this instruction; out: where to go on */
-	u64 rflags;		/* in and out */
-
+	u64 gpr[16];
+	u64 rip;
+	u64 rflags;
 	u64 cr0;
 	u64 cr4;
 	u64 efer;
-	u32 features;		/* EMUL_FEAT_* */
-	u8 mode;		/* enum emul_mode */
+	u32 features;
+	u8 mode;
 	u8 cpl;
-
-	bool stop;		/* by a callback: end a string instruction here */
-	bool more;		/* out: iterations remain, RIP has not moved */
-	u8 shadow;		/* out: EMUL_SHADOW_*: the interrupt shadow after this */
+	bool stop;
+	bool more;
+	u8 shadow;
 	struct emul_fault fault;
 
-	/* internal */
 	struct emul_operand dst, src, src2;
 	u64 next_rip;
-	u16 seg_cached;		/* bit per enum emul_sreg: seg[] is valid */
-	u16 seg_dirty;		/* to be given to set_seg() at the end */
+	u16 seg_cached;
+	u16 seg_dirty;
 	struct emul_seg seg[EMUL_NR_SREGS];
 };
 
@@ -417,7 +430,8 @@ struct emul_ctx {
  *
  * Knows the length of every instruction, also of those that emul_exec() does not execute.
  *
- * Context: any. Return: EMUL_OK, EMUL_MORE_BYTES, EMUL_UD, EMUL_TOO_LONG.
+ * Context: any.
+ * Return: EMUL_OK, EMUL_MORE_BYTES, EMUL_UD, EMUL_TOO_LONG.
  */
 int emul_decode(struct emul_insn *insn, const u8 *bytes, unsigned int n, enum emul_mode mode,
 		unsigned int flags);
@@ -426,7 +440,8 @@ int emul_decode(struct emul_insn *insn, const u8 *bytes, unsigned int n, enum em
  * emul_exec() - execute ctx->insn once, or a bounded number of iterations of it
  * @ctx: see struct emul_ctx
  *
- * Context: that of the callbacks. Return: EMUL_OK (take the registers; if ctx->more enter the
+ * Context: that of the callbacks.
+ * Return: EMUL_OK (take the registers; if ctx->more enter the
  * guest at the same RIP), EMUL_FAULT, EMUL_IO_NEEDED, EMUL_RETRY, EMUL_UNHANDLEABLE (nothing
  * changed).
  */
@@ -436,6 +451,8 @@ int emul_exec(struct emul_ctx *ctx);
  * emul_insn_is() - is this the instruction that the CPU said was intercepted?
  * @insn: decoded
  * @id: enum emul_id
+ *
+ * Return: it is.
  */
 static inline bool emul_insn_is(const struct emul_insn *insn, enum emul_id id)
 {
@@ -459,6 +476,8 @@ static inline void emul_mov_reg_operands(const struct emul_insn *insn, unsigned 
  * emul_effective() - effective address of a memory operand (offset in its segment)
  * @ctx: with gpr, rip and insn
  * @mem: usually &ctx->insn.mem
+ *
+ * Return: the offset, wrapped at the address size.
  */
 u64 emul_effective(const struct emul_ctx *ctx, const struct emul_mem *mem);
 
@@ -471,7 +490,9 @@ u64 emul_effective(const struct emul_ctx *ctx, const struct emul_mem *mem);
  * @access: EMUL_ACC_*
  * @linear: result
  *
- * Limits, types, null selectors, canonical form. Return: EMUL_OK or EMUL_FAULT (#GP or #SS).
+ * Limits, types, null selectors, canonical form, alignment if it is checked.
+ *
+ * Return: EMUL_OK or EMUL_FAULT (#GP, #SS or #AC).
  */
 int emul_linear(struct emul_ctx *ctx, unsigned int seg, u64 offset, unsigned int len,
 		unsigned int access, u64 *linear);

@@ -117,7 +117,9 @@ enum emul_opd_kind {
  * @exec: executes it; NULL: decoded only
  * @sub: the next table, if one of F_SELECT
  * @flags: F_*
- * @dst: @src: @src2: enum emul_opd_kind
+ * @dst: enum emul_opd_kind
+ * @src: the same
+ * @src2: the same
  * @id: enum emul_id
  * @feature: EMUL_FEAT_* that the guest must have
  * @arg: the handler's own: a size, a condition, a segment
