@@ -477,6 +477,9 @@ static struct mhv_vcpu *vcpu_alloc(struct mhv_vm *vm, u32 id)
 		mhv_vcpu_destroy(vcpu);
 		return ERR_PTR(r);
 	}
+	/* All but the boot CPU wait for INIT and SIPI, if there is a LAPIC. */
+	vcpu->mp_state = vcpu->lapic && id != vm->boot_cpu_id ?
+			 KVM_MP_STATE_UNINITIALIZED : KVM_MP_STATE_RUNNABLE;
 	mutex_lock(&vcpu->mutex);
 	mhv_vcpu_load(vcpu);
 	mhv_clock_vcpu_init(vcpu);
