@@ -485,7 +485,7 @@ static int map_page(struct fault *f, const struct host_page *hp)
 	for (;; level--) {
 		entry = &table[table_index(f->gfn, level)];
 		pte = READ_ONCE(*entry);
-		if (pte ? is_leaf(pte, level) : level == want)
+		if (pte ? is_leaf(pte, level) : level <= want)
 			break;
 		if (!pte) {
 			if (!f->nr_tables) {
