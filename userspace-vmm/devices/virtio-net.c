@@ -63,14 +63,14 @@ static bool rx_fetch(struct net *net)
 
 /*
  * Put rx_buf into the guest's buffers: one, or with MRG_RXBUF as many as it takes.
- * Return: false if the guest has to provide more first; the frame then waits.
+ * Return: false if the guest has to provide more first; the frame then waits for its kick.
  */
 static bool rx_deliver(struct net *net)
 {
 	struct virtqueue *vq = &net->vdev.vq[RX];
 	struct virtq_chain *c = &net->vdev.chain;
 	bool mergeable = virtio_has(&net->vdev, VIRTIO_NET_F_MRG_RXBUF);
-		uint8_t *num_buffers = NULL;
+	uint8_t *num_buffers = NULL;
 	unsigned int used = 0;
 	size_t done = 0;
 	uint16_t le_used;
@@ -79,6 +79,13 @@ static bool rx_deliver(struct net *net)
 		size_t n;
 
 		if (!virtqueue_pop(vq, c)) {
+			/* Ask for a kick before what was popped goes back: its next buffer is what
+			 * we wait for, not one that we have seen.
+			 */
+			if (used < vq->size && virtqueue_enable_kicks(vq)) {
+				virtqueue_disable_kicks(vq);
+				continue;
+			}
 			virtqueue_unpop(vq, used);
 			virtqueue_unfill(vq, used);
 			/* Too large for all the buffers there can be: lost, not waited for. */
@@ -119,17 +126,9 @@ static void net_receive(struct net *net)
 		if (!net->rx_len)
 			continue;
 		if (!rx_deliver(net)) {
-			/* Out of buffers. Ask for a kick; if one came meanwhile, go on. */
-			if (virtqueue_enable_kicks(vq)) {
-				virtqueue_disable_kicks(vq);
-				if (rx_deliver(net))
-					goto delivered;
-				virtqueue_enable_kicks(vq);
-			}
 			net_watch(net, net->wanted & ~EPOLLIN);
 			break;
 		}
-delivered:
 		net->rx_len = 0;
 	}
 	virtio_interrupt(&net->vdev, vq);

@@ -2,278 +2,29 @@
 /*
  * The PCI host and a virtio disk, driven as a guest's driver would: configuration cycles, BAR
  * accesses and rings in RAM, through the buses, with the device's thread running.
- * Runs natively: the hypervisor's ioctls end in kvm_ioctl() below, which keeps what they set.
+ * Runs natively: see guest.h.
  * PCI Local Bus Specification 3.0: Configuration Space; VIRTIO 1.1: Virtio Over PCI Bus.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "tests/guest.h"
 
-#include <cmocka.h>
-#include <errno.h>
-#include <linux/kvm.h>
-#include <linux/pci_regs.h>
 #include <linux/virtio_blk.h>
-#include <linux/virtio_config.h>
-#include <linux/virtio_pci.h>
-#include <linux/virtio_ring.h>
-#include <poll.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
-#include "kvm.h"
-#include "machine.h"
-
-#define RAM_SIZE	(16ull << 20)
 #define DISK_SECTORS	2048ull
-#define SLOT		1		/* of the disk */
-#define DOORBELLS_MAX	16
-#define WAIT_MS		10000		/* for what must come */
-#define QUIET_MS	50		/* for what must not */
+#define NO_EVENT_IDX	(1ull << VIRTIO_RING_F_EVENT_IDX)	/* an interrupt for each request */
 
 /* Guest physical addresses of the driver's things */
-#define DESC		0x1000ull
-#define AVAIL		0x2000ull
-#define USED		0x3000ull
 #define HEADER		0x4000ull
 #define STATUS		0x5000ull
 #define DATA		0x100000ull
 
-static struct machine m;
-static uint8_t *ram;
 static char disk_path[32];
-static uint64_t regs;			/* where BAR 0 is */
-static uint64_t msix;			/* where BAR 1 is */
-
-/* ---- The hypervisor ---- */
-
-static struct kvm_irq_routing_entry route[GSI_MAX];
-static int irqfd_of[GSI_MAX];
-static _Atomic bool line[GSI_PINS];
-static uint64_t doorbell[DOORBELLS_MAX];
-
-int __wrap_kvm_ioctl(int fd, unsigned long cmd, unsigned long arg);
-
-static int set_routes(const struct kvm_irq_routing *table)
-{
-	memset(route, 0, sizeof(route));
-	for (unsigned int i = 0; i < table->nr; i++)
-		route[table->entries[i].gsi] = table->entries[i];
-	return 0;
-}
-
-static int set_doorbell(const struct kvm_ioeventfd *io)
-{
-	bool del = io->flags & KVM_IOEVENTFD_FLAG_DEASSIGN;
-
-	for (unsigned int i = 0; i < DOORBELLS_MAX; i++) {
-		if (doorbell[i] != (del ? io->addr : 0))
-			continue;
-		doorbell[i] = del ? 0 : io->addr;
-		return 0;
-	}
-	return del ? -ENOENT : -ENOSPC;
-}
-
-int __wrap_kvm_ioctl(int fd, unsigned long cmd, unsigned long arg)
-{
-	const struct kvm_irq_level *level = (void *)arg;
-	const struct kvm_irqfd *irqfd = (void *)arg;
-
-	(void)fd;
-	switch (cmd) {
-	case KVM_SET_GSI_ROUTING:
-		return set_routes((void *)arg);
-	case KVM_IOEVENTFD:
-		return set_doorbell((void *)arg);
-	case KVM_IRQ_LINE:
-		line[level->irq] = level->level;
-		return 0;
-	case KVM_IRQFD:
-		irqfd_of[irqfd->gsi] = irqfd->flags & KVM_IRQFD_FLAG_DEASSIGN ? -1 : (int)irqfd->fd;
-		return 0;
-	}
-	return -EINVAL;
-}
-
-/* Whether an interrupt with this message's data comes within a time; it is taken then. */
-static bool interrupt_comes(uint32_t data, int ms)
-{
-	for (unsigned int gsi = GSI_PINS; gsi < GSI_MAX; gsi++) {
-		struct pollfd p = { .fd = irqfd_of[gsi], .events = POLLIN };
-		uint64_t count;
-
-		if (route[gsi].type != KVM_IRQ_ROUTING_MSI || route[gsi].u.msi.data != data)
-			continue;
-		return poll(&p, 1, ms) == 1 &&
-		       read(p.fd, &count, sizeof(count)) == sizeof(count);
-	}
-	return false;
-}
-
-/* ---- The guest's CPU ---- */
-
-static uint64_t access_bus(struct bus *bus, uint64_t addr, unsigned int len, uint64_t val,
-			   bool write)
-{
-	bus_access(bus, addr, &val, len, write);
-	return len == 8 ? val : val & ((1ull << 8 * len) - 1);
-}
-
-static uint64_t rd(uint64_t addr, unsigned int len)
-{
-	return access_bus(&m.mmio, addr, len, 0, false);
-}
-
-static void wr(uint64_t addr, unsigned int len, uint64_t val)
-{
-	access_bus(&m.mmio, addr, len, val, true);
-}
-
-static uint64_t cfg_addr(unsigned int slot, unsigned int off)
-{
-	return PCI_ECAM_BASE + (slot << 15) + off;
-}
-
-static uint32_t cfg_rd(unsigned int off, unsigned int len)
-{
-	return rd(cfg_addr(SLOT, off), len);
-}
-
-static void cfg_wr(unsigned int off, unsigned int len, uint32_t val)
-{
-	wr(cfg_addr(SLOT, off), len, val);
-}
-
-/* The same through ports. */
-static uint32_t port_rd(unsigned int slot, unsigned int off, unsigned int len)
-{
-	access_bus(&m.pio, 0xcf8, 4, 0x80000000u | slot << 11 | (off & ~3u), true);
-	return access_bus(&m.pio, 0xcfc + (off & 3), len, 0, false);
-}
-
-static unsigned int find_cap(uint8_t id, uint8_t virtio_type)
-{
-	unsigned int cap = cfg_rd(PCI_CAPABILITY_LIST, 1);
-
-	for (unsigned int n = 0; cap && n < 48; n++) {
-		if (cfg_rd(cap, 1) == id &&
-		    (id != PCI_CAP_ID_VNDR || cfg_rd(cap + 3, 1) == virtio_type))
-			return cap;
-		cap = cfg_rd(cap + 1, 1);
-	}
-	fail_msg("no capability %u/%u", id, virtio_type);
-	return 0;
-}
-
-/* A virtio structure's address, from its capability. */
-static uint64_t structure(uint8_t type)
-{
-	unsigned int cap = find_cap(PCI_CAP_ID_VNDR, type);
-
-	assert_int_equal(cfg_rd(cap + offsetof(struct virtio_pci_cap, bar), 1), 0);
-	return regs + cfg_rd(cap + offsetof(struct virtio_pci_cap, offset), 4);
-}
-
-static uint64_t common(unsigned int reg)
-{
-	return structure(VIRTIO_PCI_CAP_COMMON_CFG) + reg;
-}
-
-/* ---- The guest's driver ---- */
-
-static uint8_t status(void)
-{
-	return rd(common(VIRTIO_PCI_COMMON_STATUS), 1);
-}
-
-static void set_status(uint8_t val)
-{
-	wr(common(VIRTIO_PCI_COMMON_STATUS), 1, val);
-}
-
-static void set_features(uint64_t features)
-{
-	for (unsigned int sel = 0; sel < 2; sel++) {
-		wr(common(VIRTIO_PCI_COMMON_GFSELECT), 4, sel);
-		wr(common(VIRTIO_PCI_COMMON_GF), 4, features >> 32 * sel & 0xffffffff);
-	}
-}
-
-static uint64_t offered(void)
-{
-	uint64_t features = 0;
-
-	for (unsigned int sel = 0; sel < 2; sel++) {
-		wr(common(VIRTIO_PCI_COMMON_DFSELECT), 4, sel);
-		features |= rd(common(VIRTIO_PCI_COMMON_DF), 4) << 32 * sel;
-	}
-	return features;
-}
-
-static void set_up_queue(uint64_t desc)
-{
-	const uint64_t addr[] = { desc, AVAIL, USED };
-
-	memset(ram + DESC, 0, STATUS - DESC);
-	wr(common(VIRTIO_PCI_COMMON_Q_SELECT), 2, 0);
-	assert_int_equal(rd(common(VIRTIO_PCI_COMMON_Q_SIZE), 2), 256);
-	wr(common(VIRTIO_PCI_COMMON_Q_SIZE), 2, 64);
-	for (unsigned int i = 0; i < 3; i++) {
-		wr(common(VIRTIO_PCI_COMMON_Q_DESCLO + 8 * i), 4, addr[i] & 0xffffffff);
-		wr(common(VIRTIO_PCI_COMMON_Q_DESCHI + 8 * i), 4, addr[i] >> 32);
-	}
-	wr(common(VIRTIO_PCI_COMMON_Q_MSIX), 2, 1);
-	wr(common(VIRTIO_PCI_COMMON_MSIX), 2, 0);
-	wr(common(VIRTIO_PCI_COMMON_Q_ENABLE), 2, 1);
-}
-
-static void start_with(uint64_t desc)
-{
-	set_status(0);
-	set_status(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
-	set_features(offered() & ~(1ull << VIRTIO_RING_F_EVENT_IDX));
-	set_status(status() | VIRTIO_CONFIG_S_FEATURES_OK);
-	assert_true(status() & VIRTIO_CONFIG_S_FEATURES_OK);
-	set_up_queue(desc);
-	set_status(status() | VIRTIO_CONFIG_S_DRIVER_OK);
-}
-
-static void program_vector(unsigned int i, uint32_t data)
-{
-	wr(msix + 16 * i, 4, 0xfee00000);
-	wr(msix + 16 * i + 4, 4, 0);
-	wr(msix + 16 * i + 8, 4, data);
-	wr(msix + 16 * i + 12, 4, 0);
-}
-
-#define DATA_CONFIG	0x40
-#define DATA_QUEUE	0x41
-
-static void start(void)
-{
-	cfg_wr(PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-	cfg_wr(find_cap(PCI_CAP_ID_MSIX, 0) + PCI_MSIX_FLAGS, 2, PCI_MSIX_FLAGS_ENABLE);
-	program_vector(0, DATA_CONFIG);
-	program_vector(1, DATA_QUEUE);
-	start_with(DESC);
-}
-
-static void kick(void)
-{
-	wr(structure(VIRTIO_PCI_CAP_NOTIFY_CFG), 2, 0);
-}
 
 /* Queue one request in descriptors 0 to 2; no kick. */
 static void submit(uint32_t type, uint64_t sector, uint32_t len, bool in)
 {
 	struct virtio_blk_outhdr hdr = { .type = type, .sector = sector };
-	struct vring_desc *d = (struct vring_desc *)(ram + DESC);
-	struct vring_avail *avail = (struct vring_avail *)(ram + AVAIL);
+	struct vring_desc *d = desc(0);
 
 	memcpy(ram + HEADER, &hdr, sizeof(hdr));
 	ram[STATUS] = 0xff;
@@ -281,72 +32,40 @@ static void submit(uint32_t type, uint64_t sector, uint32_t len, bool in)
 	d[1] = (struct vring_desc) { DATA, len, VRING_DESC_F_NEXT | (in ? VRING_DESC_F_WRITE : 0),
 				     2 };
 	d[2] = (struct vring_desc) { STATUS, 1, VRING_DESC_F_WRITE, 0 };
-	avail->ring[avail->idx % 64] = 0;
-	__atomic_store_n(&avail->idx, avail->idx + 1, __ATOMIC_RELEASE);
+	offer(0, 0);
 }
 
 static uint8_t request(uint32_t type, uint64_t sector, uint32_t len, bool in)
 {
 	submit(type, sector, len, in);
-	kick();
-	assert_true(interrupt_comes(DATA_QUEUE, WAIT_MS));
+	kick(0);
+	assert_true(interrupt_comes(DATA_QUEUE(0), WAIT_MS));
 	return ram[STATUS];
 }
 
 /* ---- A machine for each test ---- */
 
-static int power_on(void **state, bool readonly)
+static int power_on(bool readonly)
 {
 	struct disk_option opt = { .path = disk_path, .readonly = readonly };
 
-	(void)state;
-	memset(&m, 0, sizeof(m));
-	memset(irqfd_of, 0xff, sizeof(irqfd_of));
-	for (unsigned int i = 0; i < GSI_PINS; i++)
-		line[i] = false;
-	memset(doorbell, 0, sizeof(doorbell));
-	ram = mmap(NULL, RAM_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (ram == MAP_FAILED || truncate(disk_path, DISK_SECTORS * 512))
+	if (truncate(disk_path, DISK_SECTORS * 512) || machine_begin())
 		return -1;
-	m.mem.region[0] = (struct mem_region) { .len = RAM_SIZE, .hva = ram };
-	m.mem.nr = 1;
-	m.vm_fd = -1;
-	m.sys_fd = -1;
-	m.stop_fd = -1;
-	m.loop = loop_create("io");
-	bus_init(&m.pio, 0xffff);
-	bus_init(&m.mmio, UINT64_MAX);
-	irq_init(&m);
-	pci_host_create(&m);
 	virtio_blk_create(&m, &opt);
-	regs = cfg_rd(PCI_BASE_ADDRESS_0, 4);
-	msix = cfg_rd(PCI_BASE_ADDRESS_1, 4);
+	machine_find_device();
 	return 0;
 }
 
 static int power_on_writable(void **state)
 {
-	return power_on(state, false);
+	(void)state;
+	return power_on(false);
 }
 
 static int power_on_readonly(void **state)
 {
-	return power_on(state, true);
-}
-
-static int power_off(void **state)
-{
 	(void)state;
-	machine_destroy(&m);
-	for (unsigned int gsi = GSI_PINS; gsi < GSI_MAX; gsi++) {
-		if (irqfd_of[gsi] >= 0)
-			return -1;	/* nothing may be left behind */
-	}
-	for (unsigned int i = 0; i < DOORBELLS_MAX; i++) {
-		if (doorbell[i])
-			return -1;
-	}
-	return munmap(ram, RAM_SIZE);
+	return power_on(true);
 }
 
 /* ---- PCI ---- */
@@ -496,12 +215,12 @@ static void test_queue_registers(void **state)
 			rd(regs + off, len);
 	}
 	/* Once enabled, a queue stays as it is. */
-	start();
+	start(NO_EVENT_IDX);
 	wr(common(VIRTIO_PCI_COMMON_Q_SELECT), 2, 0);
 	wr(common(VIRTIO_PCI_COMMON_Q_DESCLO), 4, 0x8000);
 	wr(common(VIRTIO_PCI_COMMON_Q_SIZE), 2, 8);
 	wr(common(VIRTIO_PCI_COMMON_Q_ENABLE), 2, 0);
-	assert_int_equal(rd(common(VIRTIO_PCI_COMMON_Q_DESCLO), 4), DESC);
+	assert_int_equal(rd(common(VIRTIO_PCI_COMMON_Q_DESCLO), 4), DESC(0));
 	assert_int_equal(rd(common(VIRTIO_PCI_COMMON_Q_SIZE), 2), 64);
 	assert_int_equal(rd(common(VIRTIO_PCI_COMMON_Q_ENABLE), 2), 1);
 }
@@ -513,12 +232,12 @@ static void test_msix_masks(void **state)
 
 	(void)state;
 	assert_int_equal(cfg_rd(ctrl, 2) & PCI_MSIX_FLAGS_QSIZE, 1);
-	start();
+	start(NO_EVENT_IDX);
 	/* The vector's own mask */
 	wr(msix + 16 + 12, 4, PCI_MSIX_ENTRY_CTRL_MASKBIT);
 	submit(VIRTIO_BLK_T_FLUSH, 0, 0, false);
-	kick();
-	assert_false(interrupt_comes(DATA_QUEUE, QUIET_MS));
+	kick(0);
+	assert_false(interrupt_comes(DATA_QUEUE(0), QUIET_MS));
 	assert_int_equal(rd(pba, 4), 2);
 	wr(msix + 16 + 8, 4, 0x77);	/* moved to another CPU's vector while masked */
 	wr(msix + 16 + 12, 4, 0);
@@ -527,7 +246,7 @@ static void test_msix_masks(void **state)
 	/* The function's */
 	cfg_wr(ctrl, 2, PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL);
 	submit(VIRTIO_BLK_T_FLUSH, 0, 0, false);
-	kick();
+	kick(0);
 	assert_false(interrupt_comes(0x77, QUIET_MS));
 	assert_int_equal(rd(pba, 8), 2);
 	cfg_wr(ctrl, 2, PCI_MSIX_FLAGS_ENABLE);
@@ -543,19 +262,17 @@ static void test_msix_masks(void **state)
 static void test_intx(void **state)
 {
 	uint64_t isr = structure(VIRTIO_PCI_CAP_ISR_CFG);
-	struct vring_used *used;
 
 	(void)state;
-	start();
-	used = (struct vring_used *)(ram + USED);
+	start(NO_EVENT_IDX);
 	cfg_wr(find_cap(PCI_CAP_ID_MSIX, 0) + PCI_MSIX_FLAGS, 2, 0);
 	assert_int_equal(cfg_rd(PCI_INTERRUPT_PIN, 1), 1);
 	for (unsigned int round = 0; round < 2; round++) {
 		submit(VIRTIO_BLK_T_FLUSH, 0, 0, false);
-		kick();
+		kick(0);
 		for (unsigned int ms = 0; !line[GSI_PCI_INTX + SLOT] && ms < WAIT_MS; ms++)
 			usleep(1000);
-		assert_int_equal(used->idx, round + 1);
+		assert_int_equal(used(0)->idx, round + 1);
 		assert_true(line[GSI_PCI_INTX + SLOT]);
 		assert_true(cfg_rd(PCI_STATUS, 2) & PCI_STATUS_INTERRUPT);
 		/* Disabled, the line drops, while its cause remains. */
@@ -600,18 +317,16 @@ static void test_cfg_window(void **state)
 
 static void test_needs_reset(void **state)
 {
-	struct vring_avail *avail = (struct vring_avail *)(ram + AVAIL);
-
 	(void)state;
-	start();
-	avail->idx = 1000;
-	kick();
+	start(NO_EVENT_IDX);
+	avail(0)->idx = 1000;
+	kick(0);
 	assert_true(interrupt_comes(DATA_CONFIG, WAIT_MS));
 	assert_true(status() & VIRTIO_CONFIG_S_NEEDS_RESET);
-	kick();
-	start();			/* resets, and then all is well */
+	kick(0);
+	start(NO_EVENT_IDX);			/* resets, and then all is well */
 	assert_int_equal(request(VIRTIO_BLK_T_FLUSH, 0, 0, false), VIRTIO_BLK_S_OK);
-	start_with(RAM_SIZE);		/* rings that are not in RAM */
+	negotiate(NO_EVENT_IDX, RAM_SIZE);		/* rings that are not in RAM */
 	assert_true(interrupt_comes(DATA_CONFIG, WAIT_MS));
 	assert_true(status() & VIRTIO_CONFIG_S_NEEDS_RESET);
 }
@@ -619,14 +334,14 @@ static void test_needs_reset(void **state)
 static void test_bus_master(void **state)
 {
 	(void)state;
-	start();
+	start(NO_EVENT_IDX);
 	cfg_wr(PCI_COMMAND, 2, PCI_COMMAND_MEMORY);
 	submit(VIRTIO_BLK_T_FLUSH, 0, 0, false);
-	kick();
-	assert_false(interrupt_comes(DATA_QUEUE, QUIET_MS));
+	kick(0);
+	assert_false(interrupt_comes(DATA_QUEUE(0), QUIET_MS));
 	assert_int_equal(ram[STATUS], 0xff);
 	cfg_wr(PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
-	assert_true(interrupt_comes(DATA_QUEUE, WAIT_MS));
+	assert_true(interrupt_comes(DATA_QUEUE(0), WAIT_MS));
 	assert_int_equal(ram[STATUS], VIRTIO_BLK_S_OK);
 }
 
@@ -635,22 +350,22 @@ static void test_reset_under_load(void **state)
 {
 	(void)state;
 	for (unsigned int round = 0; round < 200; round++) {
-		start();
+		start(NO_EVENT_IDX);
 		for (unsigned int i = 0; i < 32; i++)
 			submit(VIRTIO_BLK_T_IN, 0, 1 << 16, true);
-		kick();
+		kick(0);
 		if (round % 2)
 			usleep(random() % 500);
 		set_status(0);
 		memset(ram + DATA, 0xa5, 1 << 16);
-		memset(ram + USED, 0xa5, 0x1000);
+		memset(ram + USED(0), 0xa5, 0x1000);
 		ram[STATUS] = 0xa5;
-		kick();
+		kick(0);
 		usleep(200);
 		for (unsigned int i = 0; i < 1 << 16; i += 512)
 			assert_int_equal(ram[DATA + i], 0xa5);
 		for (unsigned int i = 0; i < 0x1000; i++)
-			assert_int_equal(ram[USED + i], 0xa5);
+			assert_int_equal(ram[USED(0) + i], 0xa5);
 		assert_int_equal(ram[STATUS], 0xa5);
 	}
 }
@@ -659,18 +374,16 @@ static void test_reset_under_load(void **state)
 
 static void test_block_io(void **state)
 {
-	struct vring_used *used = (struct vring_used *)(ram + USED);
-
 	(void)state;
 	assert_int_equal(rd(structure(VIRTIO_PCI_CAP_DEVICE_CFG), 4), DISK_SECTORS);
-	start();
+	start(NO_EVENT_IDX);
 	memset(ram + DATA, 0x5a, 4096);
 	assert_int_equal(request(VIRTIO_BLK_T_OUT, DISK_SECTORS - 8, 4096, false),
 			 VIRTIO_BLK_S_OK);
-	assert_int_equal(used->ring[0].len, 1);
+	assert_int_equal(used(0)->ring[0].len, 1);
 	memset(ram + DATA, 0, 4096);
 	assert_int_equal(request(VIRTIO_BLK_T_IN, DISK_SECTORS - 8, 4096, true), VIRTIO_BLK_S_OK);
-	assert_int_equal(used->ring[1].len, 4097);
+	assert_int_equal(used(0)->ring[1].len, 4097);
 	for (unsigned int i = 0; i < 4096; i++)
 		assert_int_equal(ram[DATA + i], 0x5a);
 	assert_int_equal(request(VIRTIO_BLK_T_FLUSH, 0, 0, false), VIRTIO_BLK_S_OK);
@@ -700,7 +413,7 @@ static void test_block_errors(void **state)
 	};
 
 	(void)state;
-	start();
+	start(NO_EVENT_IDX);
 	for (unsigned int i = 0; i < sizeof(t) / sizeof(t[0]); i++)
 		assert_int_equal(request(t[i].type, t[i].sector, t[i].len, t[i].in), t[i].status);
 }
@@ -711,7 +424,7 @@ static void test_block_ranges(void **state)
 	const uint32_t type[] = { VIRTIO_BLK_T_WRITE_ZEROES, VIRTIO_BLK_T_DISCARD };
 
 	(void)state;
-	start();
+	start(NO_EVENT_IDX);
 	for (unsigned int i = 0; i < 2; i++) {
 		memset(ram + DATA, 0x5a, 8192);
 		assert_int_equal(request(VIRTIO_BLK_T_OUT, 0, 8192, false), VIRTIO_BLK_S_OK);
@@ -738,13 +451,13 @@ static void test_readonly(void **state)
 {
 	(void)state;
 	assert_true(offered() >> VIRTIO_BLK_F_RO & 1);
-	start();
+	start(NO_EVENT_IDX);
 	assert_int_equal(request(VIRTIO_BLK_T_IN, 0, 512, true), VIRTIO_BLK_S_OK);
 	assert_int_equal(request(VIRTIO_BLK_T_OUT, 0, 512, false), VIRTIO_BLK_S_IOERR);
 	assert_int_equal(request(VIRTIO_BLK_T_DISCARD, 0, 16, false), VIRTIO_BLK_S_UNSUPP);
 }
 
-#define TEST(fn)	cmocka_unit_test_setup_teardown(fn, power_on_writable, power_off)
+#define TEST(fn)	cmocka_unit_test_setup_teardown(fn, power_on_writable, machine_end)
 
 int main(void)
 {
@@ -764,7 +477,7 @@ int main(void)
 		TEST(test_block_io),
 		TEST(test_block_errors),
 		TEST(test_block_ranges),
-		cmocka_unit_test_setup_teardown(test_readonly, power_on_readonly, power_off),
+		cmocka_unit_test_setup_teardown(test_readonly, power_on_readonly, machine_end),
 	};
 	int fd, ret;
 
