@@ -60,8 +60,7 @@ void terminal_restore(void)
 	tcsetattr(STDIN_FILENO, TCSANOW, &saved);
 }
 
-/* A crash of ours: the terminal first, then what the signal does by itself. */
-static void on_fatal(int sig)
+void terminal_die(int sig)
 {
 	terminal_restore();
 	signal(sig, SIG_DFL);
@@ -80,7 +79,7 @@ static void make_raw(void)
 	cfmakeraw(&t);
 	atexit(terminal_restore);
 	for (i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
-		signal(fatal[i], on_fatal);
+		signal(fatal[i], terminal_die);
 	raw = 1;
 	tcsetattr(STDIN_FILENO, TCSANOW, &t);
 }

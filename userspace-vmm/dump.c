@@ -52,10 +52,13 @@ static void line(const char *fmt, ...)
 static void dump_gprs(const struct kvm_regs *r)
 {
 	line("  RIP %016llx  RSP %016llx  RFLAGS %08llx", r->rip, r->rsp, r->rflags);
-	line("  RAX %016llx  RBX %016llx  RCX %016llx  RDX %016llx", r->rax, r->rbx, r->rcx, r->rdx);
+	line("  RAX %016llx  RBX %016llx  RCX %016llx  RDX %016llx",
+	     r->rax, r->rbx, r->rcx, r->rdx);
 	line("  RSI %016llx  RDI %016llx  RBP %016llx", r->rsi, r->rdi, r->rbp);
-	line("  R8  %016llx  R9  %016llx  R10 %016llx  R11 %016llx", r->r8, r->r9, r->r10, r->r11);
-	line("  R12 %016llx  R13 %016llx  R14 %016llx  R15 %016llx", r->r12, r->r13, r->r14, r->r15);
+	line("  R8  %016llx  R9  %016llx  R10 %016llx  R11 %016llx",
+	     r->r8, r->r9, r->r10, r->r11);
+	line("  R12 %016llx  R13 %016llx  R14 %016llx  R15 %016llx",
+	     r->r12, r->r13, r->r14, r->r15);
 }
 
 static void dump_segment(const char *name, const struct kvm_segment *s)
@@ -129,7 +132,7 @@ static bool walk(struct machine *m, const struct kvm_sregs *s, uint64_t va, uint
 	*gpa = va;
 	if (!p)
 		return true;
-	table = s->cr3 & (p == paging_mode(s) && p->levels == 3 ? 0xffffffe0ull : PTE_ADDR);
+	table = s->cr3 & (p->levels == 3 ? 0xffffffe0ull : PTE_ADDR);
 	for (level = p->levels; level; level--) {
 		shift = 12 + (level - 1) * p->index_bits;
 		at = table + ((va >> shift) & ((1u << p->index_bits) - 1)) * p->entry_size;
@@ -232,7 +235,7 @@ static void dump_reset_note(const struct vcpu *vcpu, const struct kvm_regs *r,
 {
 	if (vcpu->run->exit_reason == KVM_EXIT_SHUTDOWN && r->rip == 0xfff0 &&
 	    s->cs.base == 0xffff0000)
-		line("  (the hypervisor has reset this vCPU already: these are not the registers of the fault)");
+		line("  (already reset by the hypervisor: not the registers of the fault)");
 }
 
 /* What KVM adds to an internal error: for an emulation failure, the bytes it stumbled over. */

@@ -22,7 +22,8 @@
 #include "terminal.h"
 #include "vcpu.h"
 
-#define RUNNING	(-1)
+#define RUNNING		(-1)
+#define SHUTDOWN_NS	30000000000ull	/* from the power button to the plug */
 
 struct machine_exit_hook {
 	struct machine_exit_hook *next;
@@ -106,35 +107,56 @@ void machine_create(struct machine *m)
 	vcpu_boot_setup(&m->vcpu[0], &entry);
 }
 
-/* The first SIGTERM is the power button, if the guest listens; any other signal ends the run. */
-static void on_signal(struct machine *m, int fd)
+static const int end_signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT };
+
+#define END_SIGNALS (sizeof(end_signals) / sizeof(end_signals[0]))
+
+/*
+ * The first SIGTERM is the power button, if the guest listens, and it has SHUTDOWN_NS to heed it.
+ * Any other signal ends the run. Return: the deadline, or 0 for none.
+ */
+static uint64_t on_signal(struct machine *m, int fd, uint64_t deadline)
 {
 	struct signalfd_siginfo info;
-	static bool pressed;
 
 	if (read(fd, &info, sizeof(info)) != sizeof(info))
-		return;
-	if (info.ssi_signo == SIGTERM && !pressed && pm_power_button(m)) {
-		pressed = true;
-		return;
-	}
+		return deadline;
+	if (info.ssi_signo == SIGTERM && !deadline && pm_power_button(m))
+		return loop_now_ns() + SHUTDOWN_NS;
 	machine_stop(m, EXIT_HOST);
+	return deadline;
+}
+
+static void wait_for_end(struct machine *m, int signal_fd)
+{
+	struct pollfd p[2] = {
+		{ .fd = m->stop_fd, .events = POLLIN },
+		{ .fd = signal_fd, .events = POLLIN },
+	};
+	uint64_t deadline = 0;
+
+	while (!machine_stopping(m)) {
+		if (poll(p, 2, deadline ? 1000 : -1) > 0 && p[1].revents)
+			deadline = on_signal(m, signal_fd, deadline);
+		if (deadline && loop_now_ns() > deadline) {
+			complain("the guest did not heed its power button");
+			machine_stop(m, EXIT_HOST);
+		}
+	}
 }
 
 int machine_run(struct machine *m)
 {
-	struct pollfd p[2] = { { .fd = m->stop_fd, .events = POLLIN } };
 	sigset_t mask;
+	unsigned int i;
+	int fd;
 
 	sigemptyset(&mask);
-	sigaddset(&mask, SIGTERM);
-	sigaddset(&mask, SIGINT);
-	sigaddset(&mask, SIGHUP);
-	sigaddset(&mask, SIGQUIT);
+	for (i = 0; i < END_SIGNALS; i++)
+		sigaddset(&mask, end_signals[i]);
 	pthread_sigmask(SIG_BLOCK, &mask, NULL);
-	p[1].fd = signalfd(-1, &mask, SFD_CLOEXEC);
-	p[1].events = POLLIN;
-	if (p[1].fd < 0)
+	fd = signalfd(-1, &mask, SFD_CLOEXEC);
+	if (fd < 0)
 		die("cannot make a signalfd: %s", strerror(errno));
 
 	if (m->cfg.user)
@@ -144,11 +166,13 @@ int machine_run(struct machine *m)
 	if (m->cfg.sandbox)
 		sandbox_enter();
 	vcpu_start_all(m);
-	while (!machine_stopping(m)) {
-		if (poll(p, 2, -1) > 0 && p[1].revents)
-			on_signal(m, p[1].fd);
-	}
-	close(p[1].fd);
+	wait_for_end(m, fd);
+	close(fd);
+
+	/* From here on a signal kills, lest something that hangs while it ends cannot be ended. */
+	for (i = 0; i < END_SIGNALS; i++)
+		signal(end_signals[i], terminal_die);
+	pthread_sigmask(SIG_UNBLOCK, &mask, NULL);
 	return __atomic_load_n(&m->status, __ATOMIC_SEQ_CST);
 }
 

@@ -18,4 +18,7 @@ void chardev_start(struct machine *m);
 /** terminal_restore() - as it was before; signal-safe, harmless when repeated */
 void terminal_restore(void);
 
+/** terminal_die() - a signal handler: restore the terminal, then die of that signal */
+void terminal_die(int sig);
+
 #endif

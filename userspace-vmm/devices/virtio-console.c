@@ -21,6 +21,7 @@
 struct console {
 	struct virtio_dev vdev;
 	pthread_mutex_t input_lock;
+	bool heard;			/* the driver has sent something; our thread's own */
 	uint32_t head, tail;		/* bytes taken in, bytes given to the guest */
 	uint8_t input[INPUT_SIZE];
 };
@@ -60,11 +61,17 @@ static bool input_waits(struct console *con)
 	return waits;
 }
 
+/*
+ * Linux fills the receive queue before it is ready to keep what comes, and drops it till then; so
+ * input waits for the first output.
+ */
 static void console_receive(struct console *con)
 {
 	struct virtqueue *vq = &con->vdev.vq[RX];
 	uint8_t buf[256];
 
+	if (!con->heard)
+		return;
 	do {
 		virtqueue_disable_kicks(vq);
 		/* A buffer is taken only when there is something to put into it. */
@@ -84,6 +91,7 @@ static void console_send(struct virtio_dev *vdev, struct virtqueue *vq)
 	uint8_t buf[1024];
 	uint64_t n;
 
+	((struct console *)vdev)->heard = true;
 	while ((n = chain_read(c, buf, sizeof(buf))) > 0)
 		chardev_write(vdev->m, buf, n);
 	virtio_push(vdev, vq, 0);
@@ -91,10 +99,13 @@ static void console_send(struct virtio_dev *vdev, struct virtqueue *vq)
 
 static void console_kick(struct virtio_dev *vdev, struct virtqueue *vq)
 {
+	struct console *con = (struct console *)vdev;
+	bool heard = con->heard;
+
 	if (vq->index == TX)
 		virtio_serve(vdev, vq, console_send);
-	else
-		console_receive((struct console *)vdev);
+	if (vq->index == RX || heard != con->heard)
+		console_receive(con);
 }
 
 static void console_destroy(struct virtio_dev *vdev)
