@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * test.c - runs the cases of one test binary and prints KTAP.
- * Entered by main(); the cases come from the section test_cases.
+ * Entered by main.c; the cases come from the section test_cases.
  * No locks: one case runs at a time, in a child process.
  * kernel: Documentation/dev-tools/ktap.rst
  */
@@ -18,10 +18,11 @@
 #define EXIT_SKIP	4
 #define CASE_SECONDS	60
 
-extern const struct test_case *const __start_test_cases[];
-extern const struct test_case *const __stop_test_cases[];
+/* Weak: the benchmark has no cases. */
+extern const struct test_case *const __start_test_cases[] __attribute__((weak));
+extern const struct test_case *const __stop_test_cases[] __attribute__((weak));
 
-static const char *device = "/dev/minihv";
+static const char *device;
 static char context[128];
 /* Shared with the parent: threads and forks of a case must be able to fail it, too. */
 static struct shared {
@@ -136,22 +137,23 @@ static int by_line(const void *a, const void *b)
 	return (*x)->line - (*y)->line;
 }
 
-int main(int argc, char **argv)
+void test_setup(const char *path)
+{
+	device = path;
+	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (shared == MAP_FAILED)
+		exit(1);
+}
+
+int test_main(int argc, char **argv)
 {
 	size_t count = __stop_test_cases - __start_test_cases;
 	const struct test_case *cases[count];
 	int failed = 0, skipped = 0, done = 0;
 	const char *only = argc > 2 ? argv[2] : NULL;
 
-	if (argc > 1)
-		device = argv[1];
-	else if (getenv("DEV"))
-		device = getenv("DEV");
-
-	shared = mmap(NULL, sizeof(*shared), PROT_READ | PROT_WRITE,
-		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (shared == MAP_FAILED)
-		return 1;
+	test_setup(argc > 1 ? argv[1] : getenv("DEV") ? getenv("DEV") : "/dev/minihv");
 	memcpy(cases, __start_test_cases, sizeof(cases));
 	qsort(cases, count, sizeof(cases[0]), by_line);
 

@@ -58,6 +58,12 @@ int test_failed(void);
 /** test_device() - path of the device under test: argv[1], else $DEV, else /dev/minihv. */
 const char *test_device(void);
 
+/** test_setup() - what else is here may be used, on @device; test_main() does it by itself. */
+void test_setup(const char *device);
+
+/** test_main() - run all cases, or that which argv[2] names; the exit status. */
+int test_main(int argc, char **argv);
+
 #define CMP_(a, op, b, stop) do {						\
 	unsigned long long a_ = (unsigned long long)(a);			\
 	unsigned long long b_ = (unsigned long long)(b);			\
