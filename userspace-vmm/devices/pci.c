@@ -265,7 +265,6 @@ void pci_msix_init(struct pci_dev *dev, unsigned int bar, unsigned int nr_vector
 	dev->wmask[cap + PCI_MSIX_FLAGS + 1] =
 		(PCI_MSIX_FLAGS_ENABLE | PCI_MSIX_FLAGS_MASKALL) >> 8;
 	dev->msix_cap = cap;
-	dev->msix_bar = bar;
 	dev->nr_vectors = nr_vectors;
 	dev->bar[bar].size = PCI_MSIX_BAR_SIZE;
 	dev->bar[bar].access = msix_access;

@@ -66,7 +66,6 @@ struct pci_dev {
 
 	pthread_mutex_t irq_lock;	/* guards all below */
 	unsigned int nr_vectors;
-	unsigned int msix_bar;
 	unsigned int msix_cap;		/* its offset in cfg; constant */
 	struct pci_vector vector[PCI_VECTORS_MAX];
 	uint64_t pending;		/* the PBA: came while masked */

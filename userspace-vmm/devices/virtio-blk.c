@@ -29,7 +29,7 @@
 #define BLK_ZERO_CHUNK		(64u << 10)	/* bytes, where zeroes have to be written */
 
 struct blk {
-	struct virtio_dev vdev;
+	struct virtio_dev vdev;		/* first: the ops cast it back */
 	int fd;
 	bool readonly;
 	uint64_t sectors;

@@ -19,7 +19,7 @@
 #define INPUT_SIZE		4096	/* a power of two: indices run freely */
 
 struct console {
-	struct virtio_dev vdev;
+	struct virtio_dev vdev;		/* first: the ops cast it back */
 	pthread_mutex_t input_lock;
 	bool heard;			/* the driver has sent something; our thread's own */
 	uint32_t head, tail;		/* bytes taken in, bytes given to the guest */

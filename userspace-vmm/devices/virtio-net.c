@@ -29,7 +29,7 @@
 #define NUM_BUFFERS		offsetof(struct virtio_net_hdr_mrg_rxbuf, num_buffers)
 
 struct net {
-	struct virtio_dev vdev;
+	struct virtio_dev vdev;		/* first: the ops cast it back */
 	struct net_backend be;
 	uint32_t wanted;		/* events of be.fd that the loop watches */
 	size_t rx_len;			/* bytes in rx_buf that wait for the guest; 0: none */

@@ -37,7 +37,7 @@
 #define ISR_CONFIG		2
 
 struct virtio_pci {
-	struct pci_dev pci;
+	struct pci_dev pci;		/* first: its hooks get this, and cast it back */
 	struct virtio_dev *vdev;
 
 	/* The common configuration's selectors, under vdev->lock */
@@ -380,7 +380,7 @@ static void regs_access(void *opaque, uint64_t offset, void *data, unsigned int 
 		[CONFIG_OFFSET / REGION_SIZE] = config_access,
 		[NOTIFY_OFFSET / REGION_SIZE] = notify_access,
 	};
-	struct virtio_pci *vp = (struct virtio_pci *)opaque;
+	struct virtio_pci *vp = opaque;
 
 	if (offset % REGION_SIZE + len <= REGION_SIZE)
 		region[offset / REGION_SIZE](vp, offset % REGION_SIZE, data, len, write);

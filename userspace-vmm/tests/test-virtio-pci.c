@@ -370,6 +370,37 @@ static void test_reset_under_load(void **state)
 	}
 }
 
+/* Whatever is written where: the machine goes on, and a reset mends it. */
+static void test_random_accesses(void **state)
+{
+	(void)state;
+	start(NO_EVENT_IDX);
+	srandom(2);
+	for (unsigned int i = 0; i < 50000; i++) {
+		const uint64_t place[] = {
+			cfg_addr(SLOT, random() % 256), regs + random() % 0x40, msix + random() % 64,
+			regs + random() % 0x4000, msix + random() % 0x1000,
+			structure(VIRTIO_PCI_CAP_NOTIFY_CFG), common(VIRTIO_PCI_COMMON_STATUS),
+		};
+		uint64_t addr = place[random() % (sizeof(place) / sizeof(place[0]))];
+		uint64_t val = (uint64_t)random() << random() % 33;
+		unsigned int len = 1 << (random() & 3);
+
+		if (random() % 4)
+			val %= 256;
+		/* The BARs stay where they are; that they move is another test. */
+		if (addr < cfg_addr(SLOT, 0) || addr - cfg_addr(SLOT, 0) > PCI_BASE_ADDRESS_1 + 3)
+			wr(addr, len, val);
+		rd(addr, len);
+		if (!(i % 64))
+			ram[0x1000 + random() % 0x40000] = random();
+	}
+	while (interrupt_comes(DATA_QUEUE(0), QUIET_MS))
+		;
+	start(NO_EVENT_IDX);
+	assert_int_equal(request(VIRTIO_BLK_T_FLUSH, 0, 0, false), VIRTIO_BLK_S_OK);
+}
+
 /* ---- virtio-blk ---- */
 
 static void test_block_io(void **state)
@@ -474,6 +505,7 @@ int main(void)
 		TEST(test_needs_reset),
 		TEST(test_bus_master),
 		TEST(test_reset_under_load),
+		TEST(test_random_accesses),
 		TEST(test_block_io),
 		TEST(test_block_errors),
 		TEST(test_block_ranges),
