@@ -19,6 +19,7 @@
  * @tsc_scaling: the guest's TSC can run at another frequency
  * @tsc_ratio_frac_bits: fraction bits of the scaling ratio
  * @tsc_max_ratio: the largest ratio
+ * @decode_flags: EMUL_DEC_*: where instruction sets differ
  * @spec_ctrl: IA32_SPEC_CTRL can be given to guests
  * @pdptr_cached: the CPU keeps the PDPTEs of PAE paging that it loaded with CR3
  *
@@ -27,6 +28,7 @@
 struct mhv_caps {
 	struct mhv_pte_format pte;
 	u8 levels;
+	u8 decode_flags;
 	bool tsc_scaling;
 	bool spec_ctrl;
 	bool pdptr_cached;
@@ -81,9 +83,8 @@ struct mhv_caps {
  *	MHV_RESUME, MHV_USER or -errno.
  * @exit_reason: N.  Reason and its name, of the last exit; for tracepoints.
  * @next_rip: P.  Where the instruction that exited ends, so that it can be
- *	stepped over; its interrupt shadow ends with it.  False if it cannot
- *	be fetched (any more): then nothing may change, and the guest executes
- *	it again.
+ *	stepped over.  False if it cannot be fetched (any more): then nothing
+ *	may change, and the guest executes it again.
  * @dump: P.  Log control fields after a refused entry, rate-limited.
  */
 struct mhv_backend {

@@ -18,6 +18,9 @@
 /* A guest TSC this near to the host's runs at the host's: 250 ppm. */
 #define TSC_TOLERANCE_PPM	250
 
+#define PAIR_TRIES	5
+#define PAIR_CLOSE	20000	/* ticks, some microseconds */
+
 /**
  * struct clock_pair - one moment, told by two clocks
  * @tsc: the host's TSC
@@ -43,23 +46,35 @@ static s64 base_ns(void)
 	return ktime_to_ns(ktime_get_raw()) + boot_offset();
 }
 
+/*
+ * Where the timekeeper counts TSC ticks it read one itself.  Elsewhere the two
+ * clocks are read one after the other, and an SMI or an outer hypervisor may
+ * come in between: the closest of a few tries is taken.
+ */
 static void read_pair(struct clock_pair *pair)
 {
 	struct system_time_snapshot snap;
+	u64 before, after, best = U64_MAX;
 	unsigned long flags;
-	u64 before, after;
+	unsigned int i;
 
-	local_irq_save(flags);
-	before = rdtsc_ordered();
-	ktime_get_snapshot(&snap);
-	after = rdtsc_ordered();
-	local_irq_restore(flags);
+	for (i = 0; i < PAIR_TRIES; i++) {
+		local_irq_save(flags);
+		before = rdtsc_ordered();
+		ktime_get_snapshot(&snap);
+		after = rdtsc_ordered();
+		local_irq_restore(flags);
 
-	/* Does the timekeeper count TSC ticks?  Then it read one in between. */
-	pair->stable = snap.cycles - before <= after - before && !check_tsc_unstable();
-	pair->tsc = pair->stable ? snap.cycles : before;
-	pair->ns = ktime_to_ns(snap.raw) + boot_offset();
-	pair->real = ktime_to_ns(snap.real);
+		if (after - before >= best)
+			continue;
+		best = after - before;
+		pair->stable = snap.cycles - before <= best && !check_tsc_unstable();
+		pair->tsc = pair->stable ? snap.cycles : before;
+		pair->ns = ktime_to_ns(snap.raw) + boot_offset();
+		pair->real = ktime_to_ns(snap.real);
+		if (pair->stable || best < PAIR_CLOSE)
+			break;
+	}
 }
 
 /*
@@ -151,19 +166,25 @@ static bool tsc_write_matches(struct mhv_vcpu *vcpu, u64 val, s64 now)
 static void tsc_write_host(struct mhv_vcpu *vcpu, u64 val)
 {
 	struct mhv_vm_clock *clock = &vcpu->vm->clock;
+	struct clock_pair pair;
 	unsigned long flags;
 	u64 offset;
 	s64 now;
 
+	read_pair(&pair);
 	raw_spin_lock_irqsave(&clock->lock, flags);
-	offset = val - scale_tsc(vcpu, rdtsc());
-	now = base_ns();
+	offset = val - scale_tsc(vcpu, pair.tsc);
+	now = pair.ns;
 	if (tsc_write_matches(vcpu, val, now)) {
-		if (!check_tsc_unstable())
+		if (!check_tsc_unstable()) {
 			offset = clock->last_tsc_offset;
-		else
-			offset += mul_u64_u32_div(now - clock->last_tsc_ns,
-						  vcpu->clock.tsc_khz, 1000000);
+		} else {
+			u64 passed = mul_u64_u32_div(now - clock->last_tsc_ns,
+						     vcpu->clock.tsc_khz, 1000000);
+
+			offset += passed;
+			val += passed;	/* what the TSC is now, for the next write */
+		}
 	}
 	clock->last_tsc_ns = now;
 	clock->last_tsc_write = val;

@@ -134,14 +134,6 @@ static void fix_7(struct kvm_cpuid_entry2 *e)
 		e->edx |= F(SPEC_CTRL_SSBD);
 }
 
-static void fix_topology(struct kvm_cpuid_entry2 *e)
-{
-	/* No sub-leaf 1: no topology; userspace makes one up. */
-	e->eax = 0;
-	e->ebx = 0;
-	e->ecx = 0;
-}
-
 static void fix_d_0(struct kvm_cpuid_entry2 *e)
 {
 	e->eax = (u32)host_xcr0;
@@ -273,7 +265,8 @@ static void fix_80000021(struct kvm_cpuid_entry2 *e)
 static const struct cpuid_row rows[] = {
 	{ .leaf = 0x00, .reg = { RAW(~0u), RAW(~0u), RAW(~0u), RAW(~0u) },
 	  .fix = fix_basic_max },
-	{ .leaf = 0x01, .reg = { RAW(~0u), RAW(~0u), WORD(CPUID_1_ECX, MASK_1_ECX),
+	/* Which CPU this is (APIC id, topology) is for userspace to make up. */
+	{ .leaf = 0x01, .reg = { RAW(~0u), RAW(0x00ffffff), WORD(CPUID_1_ECX, MASK_1_ECX),
 				 WORD(CPUID_1_EDX, MASK_1_EDX) }, .fix = fix_1 },
 	{ .leaf = 0x02, .reg = { RAW(~0u), RAW(~0u), RAW(~0u), RAW(~0u) } },
 	{ .leaf = 0x04, .reg = { RAW(~0u), RAW(~0u), RAW(~0u), RAW(~0u) } },
@@ -285,12 +278,10 @@ static const struct cpuid_row rows[] = {
 	  .reg = { WORD(CPUID_7_1_EAX, F(AVX_VNNI) | F(AVX512_BF16)) } },
 	/* PSFD, IPRED_CTRL, RRSBA_CTRL, DDPD_U, BHI_CTRL, MCDT_NO */
 	{ .leaf = 0x07, .sub = 2, .reg = { [EDX] = RAW(GENMASK(5, 0)) } },
-	{ .leaf = 0x0b, .reg = { [EDX] = RAW(~0u) }, .fix = fix_topology },
 	{ .leaf = 0x0d, .fix = fix_d_0 },
 	{ .leaf = 0x0d, .sub = 1,
 	  .reg = { WORD(CPUID_D_1_EAX, F(XSAVEOPT) | F(XSAVEC) | F(XGETBV1) | F(XSAVES)) },
 	  .fix = fix_d_1 },
-	{ .leaf = 0x1f, .reg = { [EDX] = RAW(~0u) }, .fix = fix_topology },
 	{ .leaf = 0x40000000, .fix = fix_kvm_signature },
 	{ .leaf = 0x40000001, .fix = fix_kvm_features },
 	{ .leaf = 0x80000000, .reg = { RAW(~0u), RAW(~0u), RAW(~0u), RAW(~0u) },

@@ -192,7 +192,7 @@ static int debug_exit(struct mhv_vcpu *vcpu, u8 vector, u64 dr6)
  * @vcpu: the vCPU
  * @next: where it ends
  *
- * With RFLAGS.TF set the step is a single step: the CPU did not execute the
+ * An interrupt shadow ends with it.  With RFLAGS.TF set the step is a single step: the CPU did not execute the
  * instruction, so its trap is raised here.
  *
  * Return: MHV_RESUME, or MHV_USER if a debugger is stepping.
@@ -205,6 +205,11 @@ int mhv_skip(struct mhv_vcpu *vcpu, u64 next)
 	if (!(state->efer & EFER_LMA))
 		next = (u32)next;
 	state->rip = next;
+	mhv_state_need(vcpu, MHV_G_INTR);
+	if (unlikely(state->shadow)) {
+		mhv_state_change(vcpu, MHV_G_INTR);
+		state->shadow = 0;
+	}
 	state->rflags &= ~(u64)X86_EFLAGS_RF;
 	if (likely(!(state->rflags & X86_EFLAGS_TF)))
 		return MHV_RESUME;

@@ -225,10 +225,12 @@ int mhv_set_cr8(struct mhv_vcpu *vcpu, u64 cr8)
 {
 	if (cr8 & ~(u64)X86_CR8_TPR)
 		return 1;
-	if (vcpu->lapic)
+	if (vcpu->lapic) {
 		mhv_lapic_set_tpr(vcpu, cr8);
-	else
+	} else if (vcpu->cr8 != cr8) {
 		vcpu->cr8 = cr8;
+		mhv_request(vcpu, MHV_REQ_EVENT);	/* to show it to the guest */
+	}
 	return 0;
 }
 

@@ -414,9 +414,11 @@ int em_cmpxchg8b(struct emul_ctx *ctx)
 		emul_reg_set(ctx, EMUL_RAX, lo, half);
 		emul_reg_set(ctx, EMUL_RDX, hi, half);
 		ctx->rflags &= ~(u64)FLAG_ZF;
-		return EMUL_OK;
+		/* The CPU writes in any case: what was there, here. */
+		memcpy(new, old, sizeof(new));
+	} else {
+		ctx->rflags |= FLAG_ZF;
 	}
-	ctx->rflags |= FLAG_ZF;
 	if (ctx->insn.lock)
 		return ctx->ops->cmpxchg_mem(ctx, linear, old, new, 2 * half);
 	return emul_write(ctx, linear, new, 2 * half, EMUL_ACC_WRITE);

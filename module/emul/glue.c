@@ -49,6 +49,7 @@ struct mmio_access {
  * @nposted: how many
  * @next_posted: the next one to leave with
  * @want: the read that userspace is to serve
+ * @pio: the port access that @pio_answered and @pio_out are about
  * @pio_answered: vcpu->pio_data has what an INS or IN asked for
  * @pio_out: vcpu->pio_data has what an OUTS or OUT wrote, for userspace
  * @queued: a fault that is pending already, not in ctx->fault
@@ -804,7 +805,8 @@ static int fetch_decode(struct mhv_emul *e, const u8 *bytes, unsigned int n)
 	if (n) {
 		memcpy(e->bytes, bytes, n);
 		e->nbytes = n;
-		r = emul_decode(&e->ctx.insn, e->bytes, n, mode, 0);
+		r = emul_decode(&e->ctx.insn, e->bytes, n, mode,
+				mhv_backend->caps.decode_flags);
 	}
 	if (r == EMUL_MORE_BYTES) {
 		int got = mhv_fetch(vcpu, linear_rip(vcpu, mode), e->bytes,
@@ -812,7 +814,8 @@ static int fetch_decode(struct mhv_emul *e, const u8 *bytes, unsigned int n)
 
 		e->nbytes = max(got, 0);
 		if (got > 0)
-			r = emul_decode(&e->ctx.insn, e->bytes, got, mode, 0);
+			r = emul_decode(&e->ctx.insn, e->bytes, got, mode,
+					mhv_backend->caps.decode_flags);
 	}
 	switch (r) {
 	case EMUL_MORE_BYTES:
@@ -940,6 +943,11 @@ static int retire(struct mhv_emul *e)
 	if (vcpu->state.shadow != ctx->shadow) {
 		mhv_state_change(vcpu, MHV_G_INTR);
 		vcpu->state.shadow = ctx->shadow;
+	}
+	if (vcpu->state.nmi_masked && emul_insn_is(&ctx->insn, EMUL_ID_IRET)) {
+		mhv_state_change(vcpu, MHV_G_INTR);
+		vcpu->state.nmi_masked = false;
+		mhv_request(vcpu, MHV_REQ_EVENT);
 	}
 	if (step)
 		r = mhv_skip(vcpu, ctx->rip);
@@ -1113,7 +1121,8 @@ int mhv_insn_length(struct mhv_vcpu *vcpu, u64 linear, struct mhv_opcode expect)
 		   !((*(u32 *)e->bytes ^ expect.bytes) &
 		     (BIT_ULL(expect.len * 8) - 1))))
 		return expect.len;
-	if (emul_decode(&e->ctx.insn, e->bytes, n, emul_mode(vcpu), 0))
+	if (emul_decode(&e->ctx.insn, e->bytes, n, emul_mode(vcpu),
+			mhv_backend->caps.decode_flags))
 		return 0;
 	return e->ctx.insn.length;
 }

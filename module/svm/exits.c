@@ -86,6 +86,10 @@ static int exit_dr(struct mhv_vcpu *vcpu)
 {
 	const struct vmcb_control_area *c = &to_svm(vcpu)->vmcb->control;
 
+	if (!vcpu->guest_debug) {
+		to_svm(vcpu)->dr_lent = true;	/* and the access is repeated */
+		return MHV_RESUME;
+	}
 	if (!boot_cpu_has(X86_FEATURE_DECODEASSISTS) || !boot_cpu_has(X86_FEATURE_NRIPS))
 		return mhv_exit_emulate(vcpu);
 	return mhv_exit_dr(vcpu, c->exit_code & 0xf, c->exit_info_1 & 0xf,

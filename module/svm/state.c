@@ -155,10 +155,7 @@ void svm_state_load(struct mhv_vcpu *vcpu, u32 groups)
 	}
 	if (groups & MHV_G_SYSMSR)
 		load_sysmsrs(state, save);
-	if (groups & MHV_G_INTR)
-		state->shadow = svm->vmcb->control.int_state & SVM_INTERRUPT_SHADOW_MASK ?
-				MHV_SHADOW_STI | MHV_SHADOW_MOV_SS : 0;
-	/* GPR and RIP_FLAGS are copied at each exit; the CPU changes no other. */
+	/* GPR, RIP_FLAGS and INTR are copied at each exit; the CPU changes no other. */
 }
 
 /* The groups that an ordinary exit does not touch. */

@@ -11,11 +11,13 @@
 #include <linux/percpu.h>
 #include <linux/printk.h>
 #include <linux/slab.h>
+#include <asm/debugreg.h>
 #include <asm/desc.h>
 #include <asm/mce.h>
 #include <asm/virtext.h>
 
 #include "../compat.h"
+#include "../emul/emulate.h"
 #include "svm.h"
 
 #define IOPM_ORDER	2	/* three pages are needed */
@@ -158,6 +160,7 @@ static int svm_setup(void)
 		.huge = _PAGE_PSE,
 		.memtype_mmio = _PAGE_PCD | _PAGE_PWT,
 	};
+	caps->decode_flags = EMUL_DEC_BRANCH16 | EMUL_DEC_FAR32;
 	caps->levels = pgtable_l5_enabled() ? 5 : 4;
 	caps->spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
 	return 0;
@@ -453,6 +456,57 @@ static void svm_sync_tpr(struct mhv_vcpu *vcpu, u8 tpr, u8 threshold)
 	svm_intercept(svm, INTERCEPT_CR8_WRITE, threshold);
 }
 
+/* ---- the guest's debug registers ---- */
+
+/*
+ * A guest that touches a debug register will touch more of them: they are
+ * loaded and left to it for one entry, then read back.  DR0 to DR3 are not in
+ * the VMCB.  A debugger outside has them for itself: then each access exits.
+ */
+static noinline void svm_lend_dr(struct svm_vcpu *svm)
+{
+	struct mhv_state *state = &svm->vcpu.state;
+	struct vmcb *vmcb = svm->vmcb;
+
+	vmcb->control.intercepts[INTERCEPT_DR] = 0;
+	vmcb->control.clean &= ~(SVM_CLEAN_INTERCEPTS | SVM_CLEAN_DR);
+	vmcb->save.dr6 = state->dr6;
+	vmcb->save.dr7 = state->dr7;
+	set_debugreg(0, 7);
+	set_debugreg(state->dr[0], 0);
+	set_debugreg(state->dr[1], 1);
+	set_debugreg(state->dr[2], 2);
+	set_debugreg(state->dr[3], 3);
+}
+
+static noinline void svm_return_dr(struct svm_vcpu *svm)
+{
+	struct mhv_state *state = &svm->vcpu.state;
+	struct vmcb *vmcb = svm->vmcb;
+	unsigned long dr[4];
+	unsigned int i;
+
+	svm->dr_lent = false;
+	get_debugreg(dr[0], 0);
+	get_debugreg(dr[1], 1);
+	get_debugreg(dr[2], 2);
+	get_debugreg(dr[3], 3);
+	set_debugreg(0, 7);
+	for (i = 0; i < 4; i++)
+		state->dr[i] = dr[i];
+	/* A #DB that exits has its own bits only: exit_db() is to see those. */
+	if (vmcb->control.exit_code != SVM_EXIT_EXCP_BASE + X86_TRAP_DB)
+		state->dr6 = vmcb->save.dr6;
+	state->dr7 = vmcb->save.dr7;
+	svm->vcpu.dr_active = state->dr7 & 0xff;
+	vmcb->save.dr6 = svm->vmcb->control.exit_code == SVM_EXIT_EXCP_BASE + X86_TRAP_DB ?
+			 vmcb->save.dr6 : DR6_RESERVED;
+	vmcb->control.intercepts[INTERCEPT_DR] = 0x00ff00ff;
+	vmcb->control.clean &= ~(SVM_CLEAN_INTERCEPTS | SVM_CLEAN_DR);
+	if (hw_breakpoint_active())
+		hw_breakpoint_restore();
+}
+
 /* ---- the entry itself ---- */
 
 /*
@@ -537,6 +591,8 @@ static void svm_run(struct mhv_vcpu *vcpu)
 		svm_load_tsc_aux(sc, vcpu->tsc_aux);
 	if (boot_cpu_has(X86_FEATURE_V_SPEC_CTRL))
 		vmcb->save.spec_ctrl = vcpu->spec_ctrl;
+	if (unlikely(svm->dr_lent))
+		svm_lend_dr(svm);
 	c->exit_code = SVM_EXIT_ERR;	/* stays if VMRUN itself faults */
 	c->exit_int_info = 0;
 
@@ -548,14 +604,18 @@ static void svm_run(struct mhv_vcpu *vcpu)
 	state->gpr[MHV_RSP] = vmcb->save.rsp;
 	state->rip = vmcb->save.rip;
 	state->rflags = vmcb->save.rflags;
+	state->shadow = c->int_state & SVM_INTERRUPT_SHADOW_MASK ?
+			MHV_SHADOW_STI | MHV_SHADOW_MOV_SS : 0;
 	c->event_inj = 0;
 	c->tlb_ctl = TLB_CONTROL_DO_NOTHING;
 	c->clean = SVM_CLEAN_ALL;
 	vcpu->hw_tpr = c->int_ctl & V_TPR_MASK;
 	vcpu->avail = MHV_G_GPR | MHV_G_RIP_FLAGS | MHV_G_EFER | MHV_G_PDPTR |
-		      MHV_G_DR | MHV_G_TSC;
+		      MHV_G_DR | MHV_G_INTR | MHV_G_TSC;
 	vcpu->dirty = 0;
 
+	if (unlikely(svm->dr_lent))
+		svm_return_dr(svm);
 	if (unlikely(c->exit_int_info & SVM_EXITINTINFO_VALID))
 		svm_note_reinject(vcpu, c->exit_int_info, c->exit_int_info_err);
 	if (unlikely(svm->awaiting_iret))
@@ -588,11 +648,6 @@ static bool svm_next_rip(struct mhv_vcpu *vcpu, u64 *next)
 		if (unlikely(len <= 0))
 			return false;
 		*next = vcpu->state.rip + len;
-	}
-	if (unlikely(c->int_state & SVM_INTERRUPT_SHADOW_MASK)) {
-		c->int_state &= ~(u32)SVM_INTERRUPT_SHADOW_MASK;
-		vcpu->avail &= ~MHV_G_INTR;
-		vcpu->dirty &= ~MHV_G_INTR;
 	}
 	return true;
 }

@@ -31,6 +31,7 @@
  * @asid_gen: the CPU's generation that the ASID is from; 0: none
  * @cpu: loaded there last, or -1
  * @cd_nw: CR0.CD and CR0.NW as the guest set them; the CPU runs without
+ * @dr_lent: the debug registers are the guest's for the next entry
  * @awaiting_iret: an IRET that ends an NMI handler is about to be executed
  * @nmi_step: single-stepping over that IRET
  * @step_tf: RFLAGS.TF as the guest had it before
@@ -43,6 +44,7 @@ struct svm_vcpu {
 	u64 asid_gen;
 	int cpu;
 	u64 cd_nw;
+	bool dr_lent;
 	bool awaiting_iret;
 	bool nmi_step;
 	bool step_tf;
