@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * guest_debug.c - KVM_SET_GUEST_DEBUG: software breakpoints exit to userspace, single steps go
+ * one instruction at a time, and without it the guest has its own #BP and #DB.
+ */
+#include "guest.h"
+#include "vm.h"
+
+static volatile u32 own_bp;
+
+static void on_bp(struct isr_frame *frame)
+{
+	(void)frame;
+	own_bp++;
+}
+
+extern u8 bp_here[], step_from[], step_1[], step_2[], step_3[];
+
+static void guest(void)
+{
+	isr_table[3] = on_bp;
+	guest_sync(0);
+	asm volatile(".globl bp_here, step_from, step_1, step_2, step_3\n"
+		     "bp_here: int3\n"
+		     "step_from: nop\n step_1: xor %%eax, %%eax\n step_2: cpuid\n step_3: nop"
+		     : : : "eax", "ebx", "ecx", "edx");
+	guest_sync(own_bp);
+	guest_done();
+}
+
+static int debug(struct vcpu *vcpu, u32 control)
+{
+	struct kvm_guest_debug d = { .control = control };
+
+	return ioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, &d);
+}
+
+TEST(without)
+{
+	struct vcpu *vcpu = guest_new(guest);
+
+	run_sync(vcpu);
+	EXPECT_EQ(run_sync(vcpu), 1);
+	run_done(vcpu);
+}
+
+/*
+ * QEMU's emulated CPU (7.2) does not intercept the #BP of INT3. It can be told by the error code
+ * that it gives for INT n through a bad gate: n * 16 + 2, where any other CPU has n * 8 + 2.
+ */
+static void gate_guest(void)
+{
+	u64 a = 0, c = 0, d = 0;
+
+	GUEST_TRY("int $0x85", a, c, d);
+	guest_sync(guest_fault.error);
+}
+
+static void need_int_intercepts(void)
+{
+	struct vcpu *vcpu = guest_new(gate_guest);
+
+	((u64 *)(vcpu->vm->ram + GUEST_IDT))[2 * 0x85] &= ~(0xfULL << 40);
+	if (run_sync(vcpu) == 0x85 * 16 + 2)
+		test_skip("the CPU does not intercept INT3");
+}
+
+TEST(software_breakpoint)
+{
+	struct vcpu *vcpu;
+	struct kvm_regs regs;
+
+	NEED_CAP(KVM_CAP_SET_GUEST_DEBUG);
+	need_int_intercepts();
+	vcpu = guest_new(guest);
+	run_sync(vcpu);
+	ASSERT_RET(debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP), 0);
+	expect_exit(vcpu, KVM_EXIT_DEBUG);
+	EXPECT_EQ(vcpu->run->debug.arch.exception, 3);
+	EXPECT_EQ(vcpu->run->debug.arch.pc, (uintptr_t)bp_here);
+	vcpu_get_regs(vcpu, &regs);
+	EXPECT_EQ(regs.rip, (uintptr_t)bp_here);
+	/* Userspace steps over it; the guest has not seen it. */
+	regs.rip++;
+	vcpu_set_regs(vcpu, &regs);
+	EXPECT_EQ(run_sync(vcpu), 0);
+	run_done(vcpu);
+}
+
+TEST(single_step)
+{
+	struct vcpu *vcpu;
+	struct kvm_regs regs;
+	const u8 *const stops[] = { step_1, step_2, step_3 };
+
+	NEED_CAP(KVM_CAP_SET_GUEST_DEBUG);
+	vcpu = guest_new(guest);
+	run_sync(vcpu);
+	vcpu_finish_io(vcpu);
+	vcpu_get_regs(vcpu, &regs);
+	regs.rip = (uintptr_t)step_from;
+	vcpu_set_regs(vcpu, &regs);
+	ASSERT_RET(debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP), 0);
+	/* CPUID, which exits, is one step like the others. */
+	for (size_t i = 0; i < ARRAY_SIZE(stops); i++) {
+		expect_exit(vcpu, KVM_EXIT_DEBUG);
+		EXPECT_EQ(vcpu->run->debug.arch.exception, 1);
+		EXPECT_EQ(vcpu->run->debug.arch.pc, (uintptr_t)stops[i]);
+		EXPECT_EQ(vcpu->run->debug.arch.dr6 & BIT(14), BIT(14));
+	}
+	ASSERT_RET(debug(vcpu, 0), 0);
+	vcpu_get_regs(vcpu, &regs);
+	EXPECT_EQ(regs.rflags & BIT(8), 0);
+	EXPECT_EQ(run_sync(vcpu), 0);
+	run_done(vcpu);
+}
