@@ -179,11 +179,11 @@ static void tsc_write_host(struct mhv_vcpu *vcpu, u64 val)
 		if (!check_tsc_unstable()) {
 			offset = clock->last_tsc_offset;
 		} else {
-			u64 passed = mul_u64_u32_div(now - clock->last_tsc_ns,
-						     vcpu->clock.tsc_khz, 1000000);
-
-			offset += passed;
-			val += passed;	/* what the TSC is now, for the next write */
+			/* What the one written last has become by now. */
+			val = clock->last_tsc_write +
+			      mul_u64_u32_div(now - clock->last_tsc_ns,
+					      vcpu->clock.tsc_khz, 1000000);
+			offset = val - scale_tsc(vcpu, pair.tsc);
 		}
 	}
 	clock->last_tsc_ns = now;

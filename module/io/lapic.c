@@ -164,7 +164,8 @@ static bool accept_nmi(struct mhv_vcpu *vcpu)
 
 static bool accept_event(struct mhv_lapic *lapic)
 {
-	mhv_request(lapic->vcpu, MHV_REQ_EVENT);
+	/* Not a matter of what to inject: the run loop is left, and looks. */
+	mhv_request(lapic->vcpu, MHV_REQ_UNBLOCK);
 	mhv_kick(lapic->vcpu);
 	return true;
 }
@@ -783,6 +784,7 @@ int mhv_lapic_accept_events(struct mhv_vcpu *vcpu)
 void mhv_lapic_queue_sipi(struct mhv_vcpu *vcpu)
 {
 	set_bit(LAPIC_EV_SIPI, &vcpu->lapic->events);
+	mhv_request(vcpu, MHV_REQ_UNBLOCK);
 }
 
 /**
