@@ -94,12 +94,14 @@ static const char *chain_add(struct virtqueue *vq, struct virtq_chain *chain,
 			     const struct vring_desc *d)
 {
 	bool in = d->flags & VRING_DESC_F_WRITE;
-	struct iovec *iov = &chain->iov[chain->nr_out + chain->nr_in];
+	struct iovec *iov = chain->iov + chain->nr_out + chain->nr_in;
 
 	if (!in && chain->nr_in)
 		return "a readable descriptor follows a writable one";
 	if (!d->len)
 		return NULL;
+	if (chain->nr_out + chain->nr_in == VIRTQUEUE_CHAIN_MAX)
+		return "a chain is too long";
 	iov->iov_base = mem_ptr(vq->m, d->addr, d->len);
 	iov->iov_len = d->len;
 	if (!iov->iov_base)
@@ -117,15 +119,15 @@ static const char *chain_add(struct virtqueue *vq, struct virtq_chain *chain,
 }
 
 /*
- * Follow a chain. A loop ends at VIRTQUEUE_CHAIN_MAX descriptors, which no valid chain exceeds:
- * that bound also keeps the iov array.
+ * Follow a chain. A loop ends at VIRTQUEUE_CHAIN_MAX descriptors, which no valid chain exceeds,
+ * and one that points to an indirect table; chain_add() keeps to the iov array.
  */
 static const char *chain_walk(struct virtqueue *vq, struct virtq_chain *chain)
 {
 	const struct vring_desc *table = vq->desc;
 	unsigned int size = vq->size, i = chain->head;
 
-	for (unsigned int n = 0; n < VIRTQUEUE_CHAIN_MAX; n++) {
+	for (unsigned int n = 0; n <= VIRTQUEUE_CHAIN_MAX; n++) {
 		struct vring_desc d;
 		const char *wrong;
 
@@ -149,7 +151,7 @@ static const char *chain_walk(struct virtqueue *vq, struct virtq_chain *chain)
 			return NULL;
 		i = d.next;
 	}
-	return "a chain loops or is too long";
+	return "a chain loops";
 }
 
 bool virtqueue_pop(struct virtqueue *vq, struct virtq_chain *chain)

@@ -18,7 +18,7 @@ struct vring_avail;
 struct vring_used;
 
 #define VIRTQUEUE_SIZE_MAX	256	/* entries; a power of two */
-#define VIRTQUEUE_CHAIN_MAX	256	/* descriptors in one chain, of any kind */
+#define VIRTQUEUE_CHAIN_MAX	256	/* buffers in one chain, directly or by an indirect table */
 
 /** struct virtqueue - the driver's set-up, and how far the device has got */
 struct virtqueue {

@@ -115,7 +115,7 @@ static inline bool interrupt_comes(uint32_t data, int ms)
 /* ---- The guest's CPU ---- */
 
 static inline uint64_t access_bus(struct bus *bus, uint64_t addr, unsigned int len, uint64_t val,
-			   bool write)
+				  bool write)
 {
 	bus_access(bus, addr, &val, len, write);
 	return len == 8 ? val : val & ((1ull << 8 * len) - 1);

@@ -16,6 +16,7 @@
 /* Guest physical addresses of the driver's things */
 #define HEADER		0x4000ull
 #define STATUS		0x5000ull
+#define TABLE		0x80000ull
 #define DATA		0x100000ull
 
 static char disk_path[32];
@@ -378,8 +379,8 @@ static void test_random_accesses(void **state)
 	srandom(2);
 	for (unsigned int i = 0; i < 50000; i++) {
 		const uint64_t place[] = {
-			cfg_addr(SLOT, random() % 256), regs + random() % 0x40, msix + random() % 64,
-			regs + random() % 0x4000, msix + random() % 0x1000,
+			cfg_addr(SLOT, random() % 256), regs + random() % 0x40,
+			regs + random() % 0x4000, msix + random() % 64, msix + random() % 0x1000,
 			structure(VIRTIO_PCI_CAP_NOTIFY_CFG), common(VIRTIO_PCI_COMMON_STATUS),
 		};
 		uint64_t addr = place[random() % (sizeof(place) / sizeof(place[0]))];
@@ -420,6 +421,33 @@ static void test_block_io(void **state)
 	assert_int_equal(request(VIRTIO_BLK_T_FLUSH, 0, 0, false), VIRTIO_BLK_S_OK);
 	assert_int_equal(request(VIRTIO_BLK_T_GET_ID, 0, 20, true), VIRTIO_BLK_S_OK);
 	assert_memory_equal(ram + DATA, "minivmm-disk", 12);
+}
+
+/* The longest request that the configuration allows, in an indirect table. */
+static void test_block_segments(void **state)
+{
+	uint64_t config = structure(VIRTIO_PCI_CAP_DEVICE_CFG);
+	unsigned int n = rd(config + offsetof(struct virtio_blk_config, seg_max), 4);
+	struct vring_desc *table = (struct vring_desc *)(ram + TABLE);
+
+	(void)state;
+	start(NO_EVENT_IDX);
+	memset(ram + DATA, 0x77, n * 512);
+	assert_int_equal(request(VIRTIO_BLK_T_OUT, 0, n * 512, false), VIRTIO_BLK_S_OK);
+	memset(ram + DATA, 0, n * 512);
+	submit(VIRTIO_BLK_T_IN, 0, 512, true);
+	table[0] = desc(0)[0];
+	for (unsigned int i = 1; i <= n; i++)
+		table[i] = (struct vring_desc) { DATA + (i - 1) * 512, 512,
+						 VRING_DESC_F_NEXT | VRING_DESC_F_WRITE, i + 1 };
+	table[n + 1] = desc(0)[2];
+	desc(0)[0] = (struct vring_desc) { TABLE, (n + 2) * sizeof(*table),
+					   VRING_DESC_F_INDIRECT, 0 };
+	kick(0);
+	assert_true(interrupt_comes(DATA_QUEUE(0), WAIT_MS));
+	assert_int_equal(ram[STATUS], VIRTIO_BLK_S_OK);
+	for (unsigned int i = 0; i < n * 512; i++)
+		assert_int_equal(ram[DATA + i], 0x77);
 }
 
 static void test_block_errors(void **state)
@@ -507,6 +535,7 @@ int main(void)
 		TEST(test_reset_under_load),
 		TEST(test_random_accesses),
 		TEST(test_block_io),
+		TEST(test_block_segments),
 		TEST(test_block_errors),
 		TEST(test_block_ranges),
 		cmocka_unit_test_setup_teardown(test_readonly, power_on_readonly, machine_end),

@@ -185,13 +185,13 @@ static void test_longest_chain(void **state)
 {
 	(void)state;
 	set_up(INDIRECT);
-	/* One of the table's descriptors is taken by the direct one. */
-	for (unsigned int i = 0; i < VIRTQUEUE_CHAIN_MAX - 1; i++)
-		put(TABLE, i, DATA, 1, i < VIRTQUEUE_CHAIN_MAX - 2 ? VRING_DESC_F_NEXT : 0, i + 1);
+	/* The one that points to the table does not count. */
+	for (unsigned int i = 0; i < VIRTQUEUE_CHAIN_MAX; i++)
+		put(TABLE, i, DATA, 1, i < VIRTQUEUE_CHAIN_MAX - 1 ? VRING_DESC_F_NEXT : 0, i + 1);
 	put(DESC, 0, TABLE, VIRTQUEUE_CHAIN_MAX * 16, VRING_DESC_F_INDIRECT, 0);
 	offer(0);
 	assert_true(virtqueue_pop(&vq, &chain));
-	assert_int_equal(chain.nr_out, VIRTQUEUE_CHAIN_MAX - 1);
+	assert_int_equal(chain.nr_out, VIRTQUEUE_CHAIN_MAX);
 }
 
 static void test_empty_descriptors(void **state)
@@ -413,9 +413,16 @@ static void test_chain_too_long(void **state)
 {
 	(void)state;
 	set_up(INDIRECT);
+	for (unsigned int i = 0; i <= VIRTQUEUE_CHAIN_MAX; i++)
+		put(TABLE, i, DATA, 1, i < VIRTQUEUE_CHAIN_MAX ? VRING_DESC_F_NEXT : 0, i + 1);
+	put(DESC, 0, TABLE, (VIRTQUEUE_CHAIN_MAX + 1) * 16, VRING_DESC_F_INDIRECT, 0);
+	offer(0);
+	assert_broken();
+	set_up(INDIRECT);	/* the same, through a direct descriptor */
 	for (unsigned int i = 0; i < VIRTQUEUE_CHAIN_MAX; i++)
 		put(TABLE, i, DATA, 1, i < VIRTQUEUE_CHAIN_MAX - 1 ? VRING_DESC_F_NEXT : 0, i + 1);
-	put(DESC, 0, TABLE, VIRTQUEUE_CHAIN_MAX * 16, VRING_DESC_F_INDIRECT, 0);
+	put(DESC, 0, DATA, 1, VRING_DESC_F_NEXT, 1);
+	put(DESC, 1, TABLE, VIRTQUEUE_CHAIN_MAX * 16, VRING_DESC_F_INDIRECT, 0);
 	offer(0);
 	assert_broken();
 }
