@@ -265,6 +265,11 @@ static long ioc_set_guest_debug(void *obj, void *arg)
 		mhv_queue_exception(vcpu, dbg->control & KVM_GUESTDBG_INJECT_DB ?
 				    X86_TRAP_DB : X86_TRAP_BP);
 	}
+	/* What single steps had set in RFLAGS goes with them. */
+	if (vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP) {
+		mhv_state_change(vcpu, MHV_G_RIP_FLAGS);
+		vcpu->state.rflags &= ~(u64)X86_EFLAGS_TF;
+	}
 	vcpu->guest_debug = dbg->control & KVM_GUESTDBG_ENABLE ? dbg->control : 0;
 	if (vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP) {
 		memcpy(vcpu->debug_dr, dbg->arch.debugreg, sizeof(vcpu->debug_dr));
