@@ -702,7 +702,7 @@ bool mhv_lapic_accepts_extint(struct mhv_vcpu *vcpu)
  * @base: validated
  * @old: what it was
  *
- * Context: the vCPU's thread, may sleep.
+ * Context: the vCPU's thread.
  */
 void mhv_lapic_set_base(struct mhv_vcpu *vcpu, u64 base, u64 old)
 {
@@ -720,7 +720,6 @@ void mhv_lapic_set_base(struct mhv_vcpu *vcpu, u64 base, u64 old)
 	}
 	if (changed & (MSR_IA32_APICBASE_ENABLE | X2APIC_ENABLE)) {
 		lapic_map_stale(vcpu->vm);
-		lapic_map_update(vcpu->vm);
 		/* The PIC's INTR goes past a LAPIC that is off. */
 		mhv_request(vcpu, MHV_REQ_EVENT);
 	}
@@ -896,7 +895,7 @@ static u32 reset_lint0(struct mhv_vcpu *vcpu)
  * @vcpu: the vCPU; its IA32_APIC_BASE is already reset
  * @init: INIT, which leaves id and mode
  *
- * Context: the vCPU's thread, may sleep.
+ * Context: the vCPU's thread.
  */
 void mhv_lapic_reset(struct mhv_vcpu *vcpu, bool init)
 {
@@ -924,8 +923,8 @@ void mhv_lapic_reset(struct mhv_vcpu *vcpu, bool init)
 	WRITE_ONCE(lapic->irr_pending, false);
 	lapic->errors = 0;
 	update_ppr(lapic);
+	/* Its owner will write registers before anybody has reason to hurry. */
 	lapic_map_stale(vcpu->vm);
-	lapic_map_update(vcpu->vm);
 }
 
 static u32 *state_reg(struct kvm_lapic_state *state, unsigned int offset)
