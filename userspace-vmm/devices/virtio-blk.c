@@ -11,6 +11,7 @@
 #include <linux/fs.h>
 #include <linux/virtio_blk.h>
 #include <linux/virtio_ids.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +28,11 @@
 #define BLK_SEG_MAX		(VIRTQUEUE_CHAIN_MAX - 2)	/* less header and status */
 #define BLK_DISCARD_MAX		(1u << 21)	/* sectors in one request: 1 GiB */
 #define BLK_ZERO_CHUNK		(64u << 10)	/* bytes, where zeroes have to be written */
+
+/* What our features speak of: newer headers have more. */
+#define BLK_CONFIG_LEN		(offsetof(struct virtio_blk_config, write_zeroes_may_unmap) + 4)
+
+_Static_assert(BLK_CONFIG_LEN <= VIRTIO_CONFIG_MAX, "virtio_dev.config is too small");
 
 struct blk {
 	struct virtio_dev vdev;		/* first: the ops cast it back */
@@ -290,7 +296,7 @@ void virtio_blk_create(struct machine *m, const struct disk_option *opt)
 	config.max_write_zeroes_sectors = htole32(BLK_DISCARD_MAX);
 	config.max_write_zeroes_seg = htole32(1);
 	config.write_zeroes_may_unmap = 1;
-	blk->vdev.config_len = sizeof(config);
-	memcpy(blk->vdev.config, &config, sizeof(config));
+	blk->vdev.config_len = BLK_CONFIG_LEN;
+	memcpy(blk->vdev.config, &config, BLK_CONFIG_LEN);
 	virtio_pci_add(&blk->vdev, 0x010000);
 }

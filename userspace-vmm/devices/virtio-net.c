@@ -25,8 +25,11 @@
 #define RX_BATCH		64	/* frames before the thread's other events are looked at */
 #define STALE_MAX		1024	/* frames that a new driver is spared */
 #define MAC_LEN			6
+#define NET_CONFIG_LEN		offsetof(struct virtio_net_config, speed)
 #define NET_HDR			sizeof(struct virtio_net_hdr_mrg_rxbuf)
 #define NUM_BUFFERS		offsetof(struct virtio_net_hdr_mrg_rxbuf, num_buffers)
+
+_Static_assert(NET_CONFIG_LEN <= VIRTIO_CONFIG_MAX, "virtio_dev.config is too small");
 
 struct net {
 	struct virtio_dev vdev;		/* first: the ops cast it back */
@@ -294,8 +297,8 @@ void virtio_net_create(struct machine *m, const struct net_option *opt)
 	config.status = htole16(VIRTIO_NET_S_LINK_UP);
 	config.max_virtqueue_pairs = htole16(1);
 	config.mtu = htole16(net->be.mtu);
-	net->vdev.config_len = offsetof(struct virtio_net_config, speed);
-	memcpy(net->vdev.config, &config, net->vdev.config_len);
+	net->vdev.config_len = NET_CONFIG_LEN;
+	memcpy(net->vdev.config, &config, NET_CONFIG_LEN);
 	err = loop_add_fd(net->vdev.loop, net->be.fd, 0, net_backend_event, net);
 	if (err)
 		die("--net: epoll: %s", strerror(-err));
