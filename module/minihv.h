@@ -538,6 +538,13 @@ int mhv_set_efer(struct mhv_vcpu *vcpu, u64 efer, bool host);
 int mhv_set_xcr0(struct mhv_vcpu *vcpu, u64 xcr0);
 int mhv_set_dr(struct mhv_vcpu *vcpu, unsigned int n, u64 val);
 u64 mhv_get_dr(struct mhv_vcpu *vcpu, unsigned int n);
+bool mhv_is_pae_paging(struct mhv_vcpu *vcpu);
+bool mhv_gpa_illegal(struct mhv_vcpu *vcpu, u64 gpa);
+int mhv_reload_pdptrs(struct mhv_vcpu *vcpu, u64 cr3);
+void mhv_dr7_changed(struct mhv_vcpu *vcpu);
+int mhv_set_apic_base(struct mhv_vcpu *vcpu, u64 val, bool host);
+
+/* ---- stateio.c ---- */
 int mhv_get_regs(struct mhv_vcpu *vcpu, struct kvm_regs *regs);
 int mhv_set_regs(struct mhv_vcpu *vcpu, const struct kvm_regs *regs);
 int mhv_get_sregs(struct mhv_vcpu *vcpu, struct kvm_sregs *sregs);
@@ -557,7 +564,6 @@ int mhv_get_vcpu_events(struct mhv_vcpu *vcpu, struct kvm_vcpu_events *ev);
 int mhv_set_vcpu_events(struct mhv_vcpu *vcpu, const struct kvm_vcpu_events *ev);
 int mhv_get_mp_state(struct mhv_vcpu *vcpu, struct kvm_mp_state *mp);
 int mhv_set_mp_state(struct mhv_vcpu *vcpu, const struct kvm_mp_state *mp);
-int mhv_set_apic_base(struct mhv_vcpu *vcpu, u64 val, bool host);
 
 /* ---- cpuid.c ---- */
 int mhv_cpuid_supported(struct kvm_cpuid2 __user *user);
