@@ -235,6 +235,16 @@ static int translate_span(struct mhv_emul *e, u64 linear, unsigned int len,
 	return translate(e, linear, access, &span->gpa[1]);
 }
 
+/*
+ * An access to memory failed.  If the slot has gone since it was looked up,
+ * the instruction starts anew; else the process has nothing there.
+ */
+static int memory_failed(struct mhv_emul *e, gpa_t gpa, bool write)
+{
+	return mhv_gfn_to_hva(e->vcpu->vm, gpa >> PAGE_SHIFT, write) ?
+		EMUL_UNHANDLEABLE : EMUL_RETRY;
+}
+
 static int read_part(struct mhv_emul *e, gpa_t gpa, u8 *data, unsigned int len)
 {
 	struct mhv_vm *vm = e->vcpu->vm;
@@ -242,7 +252,8 @@ static int read_part(struct mhv_emul *e, gpa_t gpa, u8 *data, unsigned int len)
 	int r;
 
 	if (mhv_gfn_to_hva(vm, gpa >> PAGE_SHIFT, false))
-		return mhv_gmem_read(vm, gpa, data, len) ? EMUL_UNHANDLEABLE : EMUL_OK;
+		return mhv_gmem_read(vm, gpa, data, len) ?
+			memory_failed(e, gpa, false) : EMUL_OK;
 	for (; len; len -= n, data += n, gpa += n) {
 		n = min_t(unsigned int, len, MMIO_CHUNK);
 		r = device_read(e, gpa, data, n);
@@ -259,7 +270,8 @@ static int write_part(struct mhv_emul *e, gpa_t gpa, const u8 *data, unsigned in
 	int r;
 
 	if (mhv_gfn_to_hva(vm, gpa >> PAGE_SHIFT, true))
-		return mhv_gmem_write(vm, gpa, data, len) ? EMUL_UNHANDLEABLE : EMUL_OK;
+		return mhv_gmem_write(vm, gpa, data, len) ?
+			memory_failed(e, gpa, true) : EMUL_OK;
 	for (; len; len -= n, data += n, gpa += n) {
 		n = min_t(unsigned int, len, MMIO_CHUNK);
 		r = device_write(e, gpa, data, n);
@@ -317,7 +329,7 @@ static int op_cmpxchg_mem(struct emul_ctx *ctx, u64 linear, const void *old,
 	r = mhv_gmem_cmpxchg(vm, span.gpa[0], expected, new, len);
 	if (r == -EAGAIN)
 		return EMUL_RETRY;
-	return r ? EMUL_UNHANDLEABLE : EMUL_OK;
+	return r ? memory_failed(e, span.gpa[0], true) : EMUL_OK;
 }
 
 static int op_probe_mem(struct emul_ctx *ctx, u64 linear, unsigned int len,
