@@ -6,7 +6,7 @@
  *
  * A guest does the same thing a few and then many times; the difference of the two runs,
  * divided, is the cost of one, and what the runs have in common cancels out. Of some rounds the
- * smallest counts. Where a TSC tick is an instruction (QEMU's icount), so is a unit.
+ * shortest runs count: those that no timer of the host interrupted. Where a TSC tick is an instruction (QEMU's icount), so is a unit.
  */
 #include <stdlib.h>
 #include <sys/eventfd.h>
@@ -16,8 +16,8 @@
 #include "vm.h"
 
 #define FEW	40
-#define MANY	440
-#define ROUNDS	3
+#define MANY	240
+#define ROUNDS	6
 
 #define MMIO	0xd0000000ULL
 #define PORT	0x60
@@ -215,20 +215,21 @@ static void row(const char *name, u64 value)
 	fflush(stdout);
 }
 
+static u64 min_of(u64 a, u64 b)
+{
+	return a < b ? a : b;
+}
+
 static void measure(const char *name, void (*guest)(u64), void (*prepare)(void))
 {
-	u64 best = 0;
+	u64 few = ~0ULL, many = ~0ULL;
 
 	timed(guest, prepare, FEW);
 	for (int i = 0; i < ROUNDS; i++) {
-		u64 few = timed(guest, prepare, FEW);
-		u64 more = timed(guest, prepare, MANY) - few;
-		u64 each = (more + (MANY - FEW) / 2) / (MANY - FEW);
-
-		if (!i || each < best)
-			best = each;
+		few = min_of(few, timed(guest, prepare, FEW));
+		many = min_of(many, timed(guest, prepare, MANY));
 	}
-	row(name, best);
+	row(name, (many - few + (MANY - FEW) / 2) / (MANY - FEW));
 }
 
 static void add_event(u64 addr, u32 len, u32 flags)
