@@ -237,8 +237,8 @@ int mhv_lapic_set_state(struct mhv_vcpu *vcpu, const struct kvm_lapic_state *sta
 /* Serve pending INIT and SIPI; may change mp_state and all registers. */
 int mhv_lapic_accept_events(struct mhv_vcpu *vcpu);
 bool mhv_lapic_has_events(struct mhv_vcpu *vcpu);	/* INIT or SIPI pending */
-/* The timer follows the vCPU: called when it is loaded elsewhere or its TSC changes. */
-void mhv_lapic_timer_restart(struct mhv_vcpu *vcpu);
+void mhv_lapic_load(struct mhv_vcpu *vcpu, int cpu);	/* the timer follows the vCPU */
+void mhv_lapic_timer_restart(struct mhv_vcpu *vcpu);	/* its TSC was set */
 void mhv_lapic_local_deliver(struct mhv_vcpu *vcpu, int lvt);	/* APIC_LVT* offset */
 void mhv_lapic_nmi_watchdog(struct mhv_vm *vm);	/* PIT through LINT0 as NMI */
 void mhv_lapic_pic_changed(struct mhv_vm *vm);	/* the PIC's INTR rose: wake who takes it */

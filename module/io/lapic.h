@@ -27,6 +27,7 @@
 /**
  * struct lapic_timer - the timer; counts ns, as the bus clock is 1 GHz
  * @hrtimer: armed while it counts
+ * @cpu: on which it was armed
  * @mode: APIC_LVT_TIMER_*
  * @mode_mask: which of them the guest's CPUID offers
  * @divide: bus clocks per count
@@ -39,6 +40,7 @@
  */
 struct lapic_timer {
 	struct hrtimer hrtimer;
+	int cpu;
 	u32 mode;
 	u32 mode_mask;
 	u32 divide;

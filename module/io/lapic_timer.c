@@ -80,6 +80,7 @@ static void timer_start(struct mhv_lapic *lapic, u64 ns)
 	struct lapic_timer *t = &lapic->timer;
 
 	t->target = ktime_add_ns(ktime_get(), ns);
+	t->cpu = raw_smp_processor_id();
 	hrtimer_start(&t->hrtimer, t->target, HRTIMER_MODE_ABS_PINNED_HARD);
 }
 
@@ -296,21 +297,35 @@ void lapic_timer_restore(struct mhv_lapic *lapic, u32 count)
 }
 
 /**
- * mhv_lapic_timer_restart - the timer follows its vCPU
- * @vcpu: the vCPU, which was loaded on another CPU, or whose TSC changed
+ * mhv_lapic_load - the vCPU is loaded on a CPU: the timer follows it
+ * @vcpu: the vCPU
+ * @cpu: this CPU
  *
- * Context: the vCPU's thread; any, with interrupts on.
+ * Context: preemption off, interrupts on.
  */
-void mhv_lapic_timer_restart(struct mhv_vcpu *vcpu)
+void mhv_lapic_load(struct mhv_vcpu *vcpu, int cpu)
 {
 	struct lapic_timer *t = &vcpu->lapic->timer;
 
-	if (!hrtimer_cancel(&t->hrtimer))
+	if (t->cpu == cpu || !hrtimer_cancel(&t->hrtimer))
 		return;
-	if (t->mode == APIC_LVT_TIMER_TSCDEADLINE)
-		timer_start_deadline(vcpu->lapic);
-	else
-		hrtimer_start_expires(&t->hrtimer, HRTIMER_MODE_ABS_PINNED_HARD);
+	t->cpu = cpu;
+	hrtimer_start_expires(&t->hrtimer, HRTIMER_MODE_ABS_PINNED_HARD);
+}
+
+/**
+ * mhv_lapic_timer_restart - the guest's TSC was set: so the deadline moves
+ * @vcpu: the vCPU
+ *
+ * Context: the vCPU's thread, interrupts on.
+ */
+void mhv_lapic_timer_restart(struct mhv_vcpu *vcpu)
+{
+	struct mhv_lapic *lapic = vcpu->lapic;
+
+	if (lapic->timer.mode == APIC_LVT_TIMER_TSCDEADLINE &&
+	    hrtimer_cancel(&lapic->timer.hrtimer))
+		timer_start_deadline(lapic);
 }
 
 /**
