@@ -94,9 +94,9 @@ static void random_tables(u64 *pte)
 		pte[i] |= PTE_P | PTE_W | PTE_U | any(BIT(5));
 		if (i == 3)
 			pte[i] |= any(BIT(6));
-		if (rarely(4))
+		if (rarely(8))
 			pte[i] &= ~PTE_W;
-		if (rarely(4))
+		if (rarely(8))
 			pte[i] &= ~PTE_U;
 		if (rarely(12))
 			pte[i] |= PTE_NX;
@@ -105,7 +105,7 @@ static void random_tables(u64 *pte)
 		if (rarely(24))
 			pte[i] |= BIT(52 + any(7));
 		if (rarely(24))
-			pte[i] |= BIT(12 + any(15));
+			pte[i] |= BIT(12 + any(7));
 		if (rarely(32))
 			pte[i] |= BIT(51);
 		if (rarely(24))
