@@ -24,6 +24,7 @@
 /**
  * struct clock_pair - one moment, told by two clocks
  * @tsc: the host's TSC
+ * @cpu: which CPU's
  * @ns: time since boot, suspend included, at the raw (undisciplined) rate
  * @real: wall clock in ns
  * @stable: the host keeps its own time by the TSC, so @tsc and @ns are the
@@ -31,6 +32,7 @@
  */
 struct clock_pair {
 	u64 tsc;
+	int cpu;
 	s64 ns;
 	s64 real;
 	bool stable;
@@ -57,12 +59,14 @@ static void read_pair(struct clock_pair *pair)
 	u64 before, after, best = U64_MAX;
 	unsigned long flags;
 	unsigned int i;
+	int cpu;
 
 	for (i = 0; i < PAIR_TRIES; i++) {
 		local_irq_save(flags);
 		before = rdtsc_ordered();
 		ktime_get_snapshot(&snap);
 		after = rdtsc_ordered();
+		cpu = smp_processor_id();
 		local_irq_restore(flags);
 
 		if (after - before >= best)
@@ -70,6 +74,7 @@ static void read_pair(struct clock_pair *pair)
 		best = after - before;
 		pair->stable = snap.cycles - before <= best && !check_tsc_unstable();
 		pair->tsc = pair->stable ? snap.cycles : before;
+		pair->cpu = cpu;
 		pair->ns = ktime_to_ns(snap.raw) + boot_offset();
 		pair->real = ktime_to_ns(snap.real);
 		if (pair->stable || best < PAIR_CLOSE)
@@ -409,7 +414,7 @@ static void write_page(struct mhv_vcpu *vcpu, struct pvclock_vcpu_time_info *inf
 		return;
 	smp_wmb();	/* pairs with the guest's reading of version, data, version */
 	mhv_gmem_write(vm, gpa, info, sizeof(*info));
-	smp_wmb();
+	smp_wmb();	/* pairs with the same */
 	version++;
 	mhv_gmem_write(vm, gpa, &version, sizeof(version));
 }
@@ -442,6 +447,7 @@ void mhv_clock_update(struct mhv_vcpu *vcpu)
 	info.system_time = now.ns + vm->clock.offset;
 	raw_spin_unlock_irqrestore(&vm->clock.lock, flags);
 
+	vcpu->clock.cpu = now.cpu;
 	info.tsc_timestamp = mhv_guest_tsc(vcpu, now.tsc);
 	ns_scale(vcpu->clock.tsc_ratio ? vcpu->clock.tsc_khz : tsc_khz,
 		 &info.tsc_shift, &info.tsc_to_system_mul);
@@ -457,16 +463,18 @@ void mhv_clock_update(struct mhv_vcpu *vcpu)
 }
 
 /**
- * mhv_clock_migrated - the vCPU was loaded on another CPU
+ * mhv_clock_load - the vCPU is loaded on a CPU
  * @vcpu: the vCPU
+ * @cpu: this CPU
  *
  * Without one pair for all, the page's pair is good on its own CPU only.
  *
- * Context: any, vcpu->mutex held.
+ * Context: preemption off.
  */
-void mhv_clock_migrated(struct mhv_vcpu *vcpu)
+void mhv_clock_load(struct mhv_vcpu *vcpu, int cpu)
 {
-	if (vcpu->clock.active && !READ_ONCE(vcpu->vm->clock.master))
+	if (vcpu->clock.active && vcpu->clock.cpu != cpu &&
+	    !READ_ONCE(vcpu->vm->clock.master))
 		mhv_request(vcpu, MHV_REQ_CLOCK);
 }
 
@@ -535,7 +543,7 @@ void mhv_wall_clock_set(struct mhv_vm *vm, u64 gpa)
 	wall.nsec = nsec;
 	wall.version = version;
 	mhv_gmem_write(vm, gpa, &wall, sizeof(wall));
-	smp_wmb();
+	smp_wmb();	/* pairs with the same */
 	version++;
 	mhv_gmem_write(vm, gpa, &version, sizeof(version));
 out:

@@ -36,14 +36,18 @@ static inline void mhv_send_reschedule(int cpu)
 /*
  * Tell time accounting, RCU, lockdep and irq tracing that this CPU is about
  * to run a guest with interrupts on.  Between the two nothing may be traced.
+ *
+ * RCU asks a CPU for a quiescent state by interrupting it, so one entry after
+ * each interrupt has to note one (@note_qs); between two interrupts nothing
+ * has asked.
  */
-static __always_inline void mhv_guest_state_enter(void)
+static __always_inline void mhv_guest_state_enter(bool note_qs)
 {
 	instrumentation_begin();
 	trace_hardirqs_on_prepare();
 	lockdep_hardirqs_on_prepare();
 	instrumentation_end();
-	if (!context_tracking_guest_enter()) {
+	if (!context_tracking_guest_enter() && note_qs) {
 		instrumentation_begin();
 		rcu_virt_note_context_switch(
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)

@@ -734,6 +734,7 @@ static void derive(struct mhv_vcpu *vcpu)
 		if (e)
 			vcpu->maxphyaddr = e->eax & 0xff;
 	}
+	mhv_emul_cpuid(vcpu);
 }
 
 static void build_index(struct mhv_vcpu *vcpu)

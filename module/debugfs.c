@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Counters under debugfs: minihv/<pid>-<vm>/vcpu<id>/<counter>.
+ * Counters under debugfs: minihv/<pid>-<vm>/vm and .../vcpu<id>, a line each.
  * Entered from the creation and destruction of VMs and vCPUs.
  * No locks: each counter is written by the vCPU's thread alone, read racily.
  */
 #include <linux/debugfs.h>
 #include <linux/sched.h>
+#include <linux/seq_file.h>
 
 #include "minihv.h"
 
@@ -24,13 +25,38 @@ static const struct {
 #undef COUNTER
 };
 
-static int mmu_pages_get(void *data, u64 *val)
+static int vcpu_show(struct seq_file *m, void *unused)
 {
-	*val = atomic_long_read(&((struct mhv_vm *)data)->mmu.pages);
+	struct mhv_vcpu *vcpu = m->private;
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(counters); i++)
+		seq_printf(m, "%s %llu\n", counters[i].name,
+			   *(u64 *)((void *)vcpu + counters[i].offset));
 	return 0;
 }
+DEFINE_SHOW_ATTRIBUTE(vcpu);
 
-DEFINE_DEBUGFS_ATTRIBUTE(mmu_pages_fops, mmu_pages_get, NULL, "%llu\n");
+/* The VM's own, then the sums over its vCPUs. */
+static int vm_show(struct seq_file *m, void *unused)
+{
+	struct mhv_vm *vm = m->private;
+	struct mhv_vcpu *vcpu;
+	unsigned long n;
+	size_t i;
+	u64 sum;
+
+	seq_printf(m, "vcpus %u\nmmu_pages %ld\n", READ_ONCE(vm->nr_vcpus),
+		   atomic_long_read(&vm->mmu.pages));
+	for (i = 0; i < ARRAY_SIZE(counters); i++) {
+		sum = 0;
+		mhv_for_each_vcpu(n, vcpu, vm)
+			sum += *(u64 *)((void *)vcpu + counters[i].offset);
+		seq_printf(m, "%s %llu\n", counters[i].name, sum);
+	}
+	return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(vm);
 
 /**
  * mhv_debugfs_init() - make the directory of all VMs
@@ -58,7 +84,7 @@ void mhv_debugfs_vm(struct mhv_vm *vm)
 
 	snprintf(name, sizeof(name), "%d-%u", task_pid_nr(current), vm->vm_id);
 	vm->debugfs = debugfs_create_dir(name, root);
-	debugfs_create_file("mmu_pages", 0444, vm->debugfs, vm, &mmu_pages_fops);
+	debugfs_create_file("vm", 0444, vm->debugfs, vm, &vm_fops);
 }
 
 /**
@@ -71,17 +97,15 @@ void mhv_debugfs_vm_remove(struct mhv_vm *vm)
 }
 
 /**
- * mhv_debugfs_vcpu() - make a vCPU's directory with its counters
+ * mhv_debugfs_vcpu() - make a vCPU's file
  * @vcpu: the vCPU
+ *
+ * One file, not one a counter: each costs more than the rest of the vCPU.
  */
 void mhv_debugfs_vcpu(struct mhv_vcpu *vcpu)
 {
 	char name[16];
-	size_t i;
 
 	snprintf(name, sizeof(name), "vcpu%u", vcpu->id);
-	vcpu->debugfs = debugfs_create_dir(name, vcpu->vm->debugfs);
-	for (i = 0; i < ARRAY_SIZE(counters); i++)
-		debugfs_create_u64(counters[i].name, 0444, vcpu->debugfs,
-				   (void *)vcpu + counters[i].offset);
+	debugfs_create_file(name, 0444, vcpu->vm->debugfs, vcpu, &vcpu_fops);
 }

@@ -235,6 +235,8 @@ int mhv_exit_cpuid(struct mhv_vcpu *vcpu)
 
 	if (!mhv_backend->next_rip(vcpu, &next))
 		return MHV_RESUME;
+	if (unlikely(vcpu->cpuid_faults) && mhv_cpl(vcpu))
+		return general_protection(vcpu);
 	mhv_state_change(vcpu, MHV_G_GPR);
 	eax = gpr[MHV_RAX];
 	ecx = gpr[MHV_RCX];
@@ -590,6 +592,9 @@ void mhv_hypercall(struct mhv_vcpu *vcpu)
 		ret = -KVM_EPERM;
 	else if (nr == KVM_HC_VAPIC_POLL_IRQ)
 		ret = 0;	/* the exit itself was the poll */
+	else if (nr == KVM_HC_SEND_IPI && vcpu->lapic)
+		ret = mhv_lapic_pv_ipi(vcpu->vm, mhv_gpr(vcpu, MHV_RBX), mhv_gpr(vcpu, MHV_RCX),
+				       mhv_gpr(vcpu, MHV_RDX), mhv_gpr(vcpu, MHV_RSI), long_mode);
 	else
 		ret = -KVM_ENOSYS;
 	mhv_set_gpr(vcpu, MHV_RAX, long_mode ? ret : (u32)ret);
@@ -781,6 +786,19 @@ int mhv_exit_exception(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
 		return mhv_skip(vcpu, vcpu->state.rip + 3);
 	}
 	mhv_queue_event(vcpu, ev);
+	return MHV_RESUME;
+}
+
+/**
+ * mhv_exit_interrupt() - an interrupt of the host's ended the guest's run
+ * @vcpu: the vCPU
+ *
+ * The run loop has let the host serve it.  It may have been RCU's.
+ */
+int mhv_exit_interrupt(struct mhv_vcpu *vcpu)
+{
+	vcpu->stat.irq_exits++;
+	vcpu->note_qs = true;
 	return MHV_RESUME;
 }
 

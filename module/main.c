@@ -197,6 +197,12 @@ static long dev_get_msrs(void *obj, void *arg)
 	return mhv_msrs_io(NULL, (struct kvm_msrs __user *)arg, false);
 }
 
+static long dev_get_mce_cap(void *obj, void *arg)
+{
+	*(u64 *)arg = mhv_mce_supported();
+	return 0;
+}
+
 static const struct mhv_ioctl dev_ioctls[] = {
 	{ KVM_GET_API_VERSION,		MHV_IOC_ZERO,	dev_get_api_version },
 	{ KVM_CREATE_VM,		MHV_IOC_VALUE,	dev_create_vm },
@@ -206,6 +212,7 @@ static const struct mhv_ioctl dev_ioctls[] = {
 	{ KVM_GET_MSR_INDEX_LIST,	MHV_IOC_USER,	dev_get_msr_index_list },
 	{ KVM_GET_MSR_FEATURE_INDEX_LIST, MHV_IOC_USER,	dev_get_msr_feature_list },
 	{ KVM_GET_MSRS,			MHV_IOC_USER,	dev_get_msrs },
+	{ KVM_X86_GET_MCE_CAP_SUPPORTED, MHV_IOC_OUT,	dev_get_mce_cap },
 };
 
 static long dev_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -239,6 +246,7 @@ static const struct {
 	{ KVM_CAP_SET_BOOT_CPU_ID,		1 },
 	{ KVM_CAP_EXT_CPUID,			1 },
 	{ KVM_CAP_GET_MSR_FEATURES,		1 },
+	{ KVM_CAP_MCE,				MHV_MCE_BANKS },
 	{ KVM_CAP_MP_STATE,			1 },
 	{ KVM_CAP_VCPU_EVENTS,			1 },
 	{ KVM_CAP_INTR_SHADOW,			1 },

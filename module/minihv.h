@@ -119,7 +119,7 @@ struct mhv_dtable {
 enum mhv_group {
 	MHV_G_GPR	= BIT(0),	/* gpr[] */
 	MHV_G_RIP_FLAGS	= BIT(1),	/* rip, rflags */
-	MHV_G_SEG	= BIT(2),	/* seg[] (the CPL is SS's DPL) */
+	MHV_G_CODE	= BIT(2),	/* seg[] of CS and SS (the CPL is SS's DPL) */
 	MHV_G_DT	= BIT(3),	/* gdt, idt */
 	MHV_G_CR	= BIT(4),	/* cr0, cr2, cr3, cr4 */
 	MHV_G_EFER	= BIT(5),	/* efer */
@@ -128,7 +128,9 @@ enum mhv_group {
 	MHV_G_DR	= BIT(8),	/* dr[], dr6, dr7 */
 	MHV_G_INTR	= BIT(9),	/* shadow, nmi_masked */
 	MHV_G_TSC	= BIT(10),	/* tsc_offset */
-	MHV_G_ALL	= BIT(11) - 1,
+	MHV_G_DATA	= BIT(11),	/* the rest of seg[] */
+	MHV_G_SEG	= MHV_G_CODE | MHV_G_DATA,
+	MHV_G_ALL	= BIT(12) - 1,
 };
 
 /* state.shadow: what the last instruction blocks for the next one. */
@@ -263,8 +265,20 @@ struct mhv_vcpu_clock {
 	u64 tsc_adjust;		/* [v] IA32_TSC_ADJUST */
 	u64 tsc_ratio;		/* [v] caps.tsc_ratio_frac_bits fixed point; 0: no scaling */
 	u32 tsc_khz;		/* [v] the guest's TSC frequency */
+	int cpu;		/* [v] where the page's TSC was read */
 	bool active;		/* [v] there is a page to write */
 	bool guest_stopped;	/* [v] KVM_KVMCLOCK_CTRL */
+};
+
+#define MHV_MCE_BANKS	32
+
+/* The guest's machine-check registers (mce.c). */
+struct mhv_vcpu_mce {
+	u64 cap;		/* [v] IA32_MCG_CAP */
+	u64 status;		/* [v] IA32_MCG_STATUS */
+	u64 ctl;		/* [v] IA32_MCG_CTL */
+	u64 bank[MHV_MCE_BANKS][4]; /* [v] control, status, address, misc */
+	bool status_writable;	/* [v] HWCR.McStatusWrEn */
 };
 
 /* A PIO that userspace is to serve, or has just served (exits.c). */
@@ -328,11 +342,13 @@ struct mhv_vcpu {
 	u32 nr_cpuid;			/* [v] */
 	u16 cpuid_index[3][64];		/* [v] leaf -> first entry + 1; 0: none */
 	u32 features;			/* [v] enum mhv_guest_feature, from the CPUID */
+	u32 emul_features;		/* [v] EMUL_FEAT_*, likewise */
 	bool cpuid_set;			/* [v] userspace has set one */
 	bool ran;			/* [v] entered at least once */
 
 	struct mhv_msr_store *msrs;	/* [I] plain values of MSRs: msr.c */
 	struct mhv_vcpu_clock clock;	/* [v] */
+	struct mhv_vcpu_mce mce;	/* [v] */
 
 	u32 guest_debug;		/* [v] KVM_GUESTDBG_* */
 	u64 debug_dr[4];		/* [v] the debugger's DR0 to DR3 */
@@ -346,10 +362,10 @@ struct mhv_vcpu {
 
 	sigset_t sigset;		/* [v] */
 	bool sigset_active;		/* [v] */
+	bool note_qs;			/* [t] the next entry is a quiescent state of RCU */
 	bool preempted;			/* [t] */
 	struct task_struct *task;	/* [a] the thread in KVM_RUN, to yield to */
 	struct mhv_vcpu_stat stat;	/* [t] read racily by debugfs */
-	struct dentry *debugfs;		/* [I] */
 };
 
 /* VM-wide time (clock.c). */
@@ -472,7 +488,7 @@ static inline u64 mhv_rip(struct mhv_vcpu *vcpu)
 
 static inline unsigned int mhv_cpl(struct mhv_vcpu *vcpu)
 {
-	mhv_state_need(vcpu, MHV_G_SEG);
+	mhv_state_need(vcpu, MHV_G_CODE);
 	return MHV_SEG_DPL(vcpu->state.seg[MHV_SS].attr);
 }
 
@@ -587,6 +603,11 @@ void mhv_msr_vcpu_free(struct mhv_vcpu *vcpu);
 void mhv_msr_reset(struct mhv_vcpu *vcpu, bool init);
 void mhv_msr_setup(void);
 
+/* ---- mce.c ---- */
+u64 mhv_mce_supported(void);
+int mhv_mce_setup(struct mhv_vcpu *vcpu, u64 cap);
+int mhv_mce_inject(struct mhv_vcpu *vcpu, const struct kvm_x86_mce *mce);
+
 /* ---- clock.c ---- */
 u64 mhv_guest_tsc(struct mhv_vcpu *vcpu, u64 host_tsc);
 void mhv_tsc_write(struct mhv_vcpu *vcpu, u64 val, bool host);
@@ -599,7 +620,7 @@ int mhv_kvmclock_set(struct mhv_vcpu *vcpu, u64 val);
 void mhv_wall_clock_set(struct mhv_vm *vm, u64 gpa);
 int mhv_kvmclock_stopped(struct mhv_vcpu *vcpu);
 void mhv_clock_update(struct mhv_vcpu *vcpu);
-void mhv_clock_migrated(struct mhv_vcpu *vcpu);
+void mhv_clock_load(struct mhv_vcpu *vcpu, int cpu);
 void mhv_clock_vm_init(struct mhv_vm *vm);
 void mhv_clock_vcpu_init(struct mhv_vcpu *vcpu);
 
@@ -622,6 +643,7 @@ int mhv_user_pio(struct mhv_vcpu *vcpu, u16 port, unsigned int size,
 int mhv_emulate(struct mhv_vcpu *vcpu, const u8 *bytes, unsigned int nbytes);
 int mhv_emulate_mmio(struct mhv_vcpu *vcpu, gpa_t gpa, u64 access,
 		     const u8 *bytes, unsigned int nbytes);
+void mhv_emul_cpuid(struct mhv_vcpu *vcpu);
 int mhv_emul_create(struct mhv_vcpu *vcpu);
 void mhv_emul_destroy(struct mhv_vcpu *vcpu);
 

@@ -11,15 +11,13 @@
 #include <linux/uaccess.h>
 #include <asm/cpufeature.h>
 #include <asm/kvm_para.h>
-#include <asm/mce.h>
 #include <asm/msr.h>
 
-#include "minihv.h"
 #include "backend.h"
+#include "msr.h"
 
 #define MSRS_PER_IOCTL	256	/* one ioctl takes fewer than so many */
 #define MTRR_VAR	8	/* variable-range MTRRs */
-#define MCE_BANKS	32
 
 /* A vCPU of family 6 or 17h had better have some microcode. */
 #define UCODE_INTEL	0x100000000ull
@@ -37,60 +35,16 @@ enum msr_slot {
 	SLOT_DE_CFG,
 	SLOT_OSVW_LENGTH,
 	SLOT_OSVW_STATUS,
-	SLOT_MCG_CAP,
-	SLOT_MCG_STATUS,
-	SLOT_MCG_CTL,
 	SLOT_MTRR_DEFTYPE,
 	SLOT_MTRR_FIX64K,
 	SLOT_MTRR_FIX16K,
 	SLOT_MTRR_FIX4K = SLOT_MTRR_FIX16K + 2,
 	SLOT_MTRR_VAR = SLOT_MTRR_FIX4K + 8,
-	SLOT_MCI = SLOT_MTRR_VAR + 2 * MTRR_VAR,
-	SLOT_MCI_CTL2 = SLOT_MCI + 4 * MCE_BANKS,
-	NR_SLOTS = SLOT_MCI_CTL2 + MCE_BANKS,
+	NR_SLOTS = SLOT_MTRR_VAR + 2 * MTRR_VAR,
 };
 
 struct mhv_msr_store {
 	u64 slot[NR_SLOTS];
-};
-
-struct msr_access;
-
-/**
- * struct msr_row - one MSR, or @nr consecutive ones of a kind
- * @index: the first
- * @nr: how many; 0 counts as 1
- * @flags: MSR_*
- * @where: for the handlers: a slot, or an offset into struct mhv_state
- * @group: the state group of that offset
- * @feature: the guest may access it only with this of enum mhv_guest_feature
- * @get: 0 with *val filled, or 1; NULL: reading faults
- * @set: 0, or 1; NULL: writing faults
- */
-struct msr_row {
-	u32 index;
-	u16 nr;
-	u16 flags;
-	u16 where;
-	u16 group;
-	u32 feature;
-	int (*get)(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val);
-	int (*set)(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val);
-};
-
-#define MSR_LISTED	BIT(0)	/* in KVM_GET_MSR_INDEX_LIST: host get and set work */
-#define MSR_FEATURE	BIT(1)	/* in KVM_GET_MSR_FEATURE_INDEX_LIST */
-#define MSR_HOST_SET	BIT(2)	/* only userspace writes */
-#define MSR_CANONICAL	BIT(3)	/* writing a non-canonical address faults */
-#define MSR_NEED_AUX	BIT(4)	/* only where the CPU has TSC_AUX */
-#define MSR_NEED_SPEC	BIT(5)	/* only where IA32_SPEC_CTRL can be given */
-
-/* One access: the row, the MSR's position in it, and whose access it is. */
-struct msr_access {
-	const struct msr_row *row;
-	u32 index;
-	u32 nr;
-	bool host;
 };
 
 static u64 *slot(struct mhv_vcpu *vcpu, const struct msr_access *a)
@@ -405,7 +359,10 @@ static int set_hwcr(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
 	if (val & ~BIT_ULL(18))		/* McStatusWrEn */
 		return 1;
 	/* Writing 0 leaves a set McStatusWrEn alone, as KVM has it. */
-	return val ? set_slot(vcpu, a, val) : 0;
+	if (!val)
+		return 0;
+	vcpu->mce.status_writable = true;
+	return set_slot(vcpu, a, val);
 }
 
 static u64 de_cfg_supported(void)
@@ -508,78 +465,6 @@ static int set_mtrr_var(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 v
 	return set_slot(vcpu, a, val);
 }
 
-/* ---- machine check ---- */
-
-static u64 mcg_cap(struct mhv_vcpu *vcpu)
-{
-	return vcpu->msrs->slot[SLOT_MCG_CAP];
-}
-
-static int get_mcg_ctl(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
-{
-	if (!(mcg_cap(vcpu) & MCG_CTL_P) && !a->host)
-		return 1;
-	return get_slot(vcpu, a, val);
-}
-
-static int set_mcg_ctl(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
-{
-	if (!(mcg_cap(vcpu) & MCG_CTL_P) && (val || !a->host))
-		return 1;
-	if (val && val != ~0ull)
-		return 1;
-	return set_slot(vcpu, a, val);
-}
-
-static bool bank_exists(struct mhv_vcpu *vcpu, u32 bank)
-{
-	return bank < (mcg_cap(vcpu) & MCG_BANKCNT_MASK);
-}
-
-static int get_mci(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
-{
-	return bank_exists(vcpu, a->nr / 4) ? get_slot(vcpu, a, val) : 1;
-}
-
-static int set_mci(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
-{
-	if (!bank_exists(vcpu, a->nr / 4))
-		return 1;
-	switch (a->nr & 3) {
-	case 0:
-		/*
-		 * CTL: none or all; but old kernels leave out bit 10 (a K8's
-		 * GART erratum), and one UNIX bit 0.
-		 */
-		if (val && (val | BIT(10) | BIT(0)) != ~0ull)
-			return 1;
-		break;
-	case 1:
-		/* STATUS: a guest clears it, or has McStatusWrEn set. */
-		if (val && !a->host && (!(vcpu->features & MHV_GUEST_AMD) ||
-					!vcpu->msrs->slot[SLOT_HWCR]))
-			return 1;
-		break;
-	}
-	return set_slot(vcpu, a, val);
-}
-
-static int get_mci_ctl2(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
-{
-	if (!bank_exists(vcpu, a->nr) || (!(mcg_cap(vcpu) & MCG_CMCI_P) && !a->host))
-		return 1;
-	return get_slot(vcpu, a, val);
-}
-
-static int set_mci_ctl2(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
-{
-	if (!bank_exists(vcpu, a->nr) ||
-	    (!(mcg_cap(vcpu) & MCG_CMCI_P) && (val || !a->host)) ||
-	    val & ~(u64)(MCI_CTL2_CMCI_EN | MCI_CTL2_CMCI_THRESHOLD_MASK))
-		return 1;
-	return set_slot(vcpu, a, val);
-}
-
 /* ---- the rows ---- */
 
 #define STATE(field, g)	.where = offsetof(struct mhv_state, field), .group = MHV_G_##g
@@ -624,11 +509,10 @@ static const struct msr_row rows[] = {
 	  .get = get_state, .set = set_sysenter },
 	{ MSR_IA32_SYSENTER_EIP, .flags = MSR_LISTED, STATE(sysenter_eip, SYSMSR),
 	  .get = get_state, .set = set_sysenter },
-	{ MSR_IA32_MCG_CAP, .where = SLOT_MCG_CAP, .get = get_slot },
-	{ MSR_IA32_MCG_STATUS, .flags = MSR_LISTED, .where = SLOT_MCG_STATUS,
-	  .get = get_slot, .set = set_slot },
-	{ MSR_IA32_MCG_CTL, .flags = MSR_LISTED, .where = SLOT_MCG_CTL,
-	  .get = get_mcg_ctl, .set = set_mcg_ctl },
+	{ MSR_IA32_MCG_CAP, .get = mce_get_cap },
+	{ MSR_IA32_MCG_STATUS, .flags = MSR_LISTED, .get = mce_get_status,
+	  .set = mce_set_status },
+	{ MSR_IA32_MCG_CTL, .flags = MSR_LISTED, .get = mce_get_ctl, .set = mce_set_ctl },
 	{ MSR_P6_EVNTSEL0, .nr = 2, .get = get_zero, .set = set_ignore },
 	{ MSR_IA32_PERF_STATUS, .get = get_constant },
 	{ MSR_IA32_PERF_CTL, .get = get_zero },
@@ -649,12 +533,11 @@ static const struct msr_row rows[] = {
 	  .set = set_mtrr_fixed },
 	{ MSR_IA32_CR_PAT, .flags = MSR_LISTED, STATE(pat, SYSMSR), .get = get_state,
 	  .set = set_pat },
-	{ MSR_IA32_MC0_CTL2, .nr = MCE_BANKS, .where = SLOT_MCI_CTL2,
-	  .get = get_mci_ctl2, .set = set_mci_ctl2 },
+	{ MSR_IA32_MC0_CTL2, .nr = MHV_MCE_BANKS, .get = mce_get_ctl2, .set = mce_set_ctl2 },
 	{ MSR_MTRRdefType, .where = SLOT_MTRR_DEFTYPE, .get = get_slot,
 	  .set = set_mtrr_deftype },
-	{ MSR_IA32_MC0_CTL, .nr = 4 * MCE_BANKS, .where = SLOT_MCI, .get = get_mci,
-	  .set = set_mci },
+	{ MSR_IA32_MC0_CTL, .nr = 4 * MHV_MCE_BANKS, .get = mce_get_bank,
+	  .set = mce_set_bank },
 	/* Energy counters: Linux guests on such CPUs read them unasked. */
 	{ MSR_RAPL_POWER_UNIT, .get = get_zero },
 	{ MSR_PKG_ENERGY_STATUS, .get = get_zero },
@@ -993,7 +876,7 @@ int mhv_msr_vcpu_init(struct mhv_vcpu *vcpu)
 	if (!store)
 		return -ENOMEM;
 	vcpu->msrs = store;
-	store->slot[SLOT_MCG_CAP] = MCE_BANKS;
+	vcpu->mce.cap = MHV_MCE_BANKS;
 	store->slot[SLOT_ARCH_CAPS] = arch_capabilities();
 	store->slot[SLOT_PLATFORM_INFO] = MSR_PLATFORM_INFO_CPUID_FAULT;
 	store->slot[SLOT_DE_CFG] = de_cfg_supported();

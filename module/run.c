@@ -689,6 +689,7 @@ int mhv_vcpu_run(struct mhv_vcpu *vcpu)
 	if (vcpu->sigset_active)
 		sigprocmask(SIG_SETMASK, &vcpu->sigset, &current->real_blocked);
 	vcpu->run->flags = 0;
+	vcpu->note_qs = true;
 	fpu_swap_kvm_fpstate(&vcpu->fpu, true);
 
 	r = run_checked(vcpu);
@@ -713,7 +714,11 @@ static void sched_in(struct preempt_notifier *pn, int cpu)
 	struct mhv_vcpu *vcpu = container_of(pn, struct mhv_vcpu, preempt);
 
 	WRITE_ONCE(vcpu->preempted, false);
+	vcpu->note_qs = true;
 	mhv_backend->vcpu_load(vcpu, cpu);
+	mhv_clock_load(vcpu, cpu);
+	if (vcpu->lapic)
+		mhv_lapic_load(vcpu, cpu);
 	WRITE_ONCE(vcpu->cpu, cpu);
 }
 
@@ -747,6 +752,9 @@ void mhv_vcpu_load(struct mhv_vcpu *vcpu)
 	preempt_notifier_init(&vcpu->preempt, &preempt_ops);
 	preempt_notifier_register(&vcpu->preempt);
 	mhv_backend->vcpu_load(vcpu, cpu);
+	mhv_clock_load(vcpu, cpu);
+	if (vcpu->lapic)
+		mhv_lapic_load(vcpu, cpu);
 	WRITE_ONCE(vcpu->cpu, cpu);
 	put_cpu();
 }

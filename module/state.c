@@ -36,7 +36,7 @@
  */
 bool mhv_is_64bit_mode(struct mhv_vcpu *vcpu)
 {
-	mhv_state_need(vcpu, MHV_G_EFER | MHV_G_SEG);
+	mhv_state_need(vcpu, MHV_G_EFER | MHV_G_CODE);
 	return vcpu->state.efer & EFER_LMA && vcpu->state.seg[MHV_CS].attr & MHV_SEG_L;
 }
 

@@ -18,7 +18,7 @@
 /* The part that KVM_GET_SREGS and KVM_GET_SREGS2 have in common. */
 #define SREGS_COMMON	offsetof(struct kvm_sregs, interrupt_bitmap)
 
-static_assert(SREGS_COMMON == offsetof(struct kvm_sregs2, flags));
+static_assert(offsetof(struct kvm_sregs2, flags) == SREGS_COMMON);
 
 /* ---- general registers ---- */
 

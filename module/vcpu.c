@@ -239,6 +239,16 @@ static long ioc_set_tsc_khz(void *obj, void *arg)
 	return mhv_set_tsc_khz(obj, (unsigned long)arg);
 }
 
+static long ioc_setup_mce(void *obj, void *arg)
+{
+	return mhv_mce_setup(obj, *(const u64 *)arg);
+}
+
+static long ioc_set_mce(void *obj, void *arg)
+{
+	return mhv_mce_inject(obj, arg);
+}
+
 static long ioc_kvmclock_ctrl(void *obj, void *arg)
 {
 	return mhv_kvmclock_stopped(obj);
@@ -332,6 +342,8 @@ static const struct mhv_ioctl vcpu_ioctls[] = {
 	{ KVM_GET_TSC_KHZ,	0,		ioc_get_tsc_khz },
 	{ KVM_SET_TSC_KHZ,	MHV_IOC_VALUE,	ioc_set_tsc_khz },
 	{ KVM_KVMCLOCK_CTRL,	0,		ioc_kvmclock_ctrl },
+	{ KVM_X86_SETUP_MCE,	IN,		ioc_setup_mce },
+	{ KVM_X86_SET_MCE,	IN | EVENT,	ioc_set_mce },
 	{ KVM_SET_VAPIC_ADDR,	IN,		ioc_set_vapic_addr },
 };
 

@@ -40,6 +40,8 @@ struct mmio_access {
  * @rip: where the instruction stands
  * @bytes: the instruction, for an error exit
  * @nbytes: how many were fetched
+ * @decoded: bytes of the instruction in ctx->insn
+ * @decoded_len: how many; 0: none
  * @hint_valid: the CPU told which address the memory operand has
  * @hint: that address
  * @log: accesses to devices that this instruction has made
@@ -53,6 +55,7 @@ struct mmio_access {
  * @pio_answered: vcpu->pio_data has what an INS or IN asked for
  * @pio_out: vcpu->pio_data has what an OUTS or OUT wrote, for userspace
  * @queued: a fault that is pending already, not in ctx->fault
+ * @simple: a plain move, done by simple_move()
  * @halt: the instruction was HLT
  * @hypercall: it was a hypercall
  */
@@ -62,6 +65,8 @@ struct mhv_emul {
 	u64 rip;
 	u8 bytes[EMUL_MAX_INSN] __aligned(4);
 	u8 nbytes;
+	u8 decoded[EMUL_MAX_INSN] __aligned(4);
+	u8 decoded_len;
 	bool hint_valid;
 	gpa_t hint;
 	struct mmio_access log[LOG_ENTRIES];
@@ -79,11 +84,13 @@ struct mhv_emul {
 	} pio;
 	bool pio_out;
 	bool queued;
+	bool simple;
 	bool halt;
 	bool hypercall;
 };
 
 static int execute(struct mhv_emul *e);
+static int simple_move(struct mhv_emul *e);
 
 static struct mhv_vcpu *to_vcpu(struct emul_ctx *ctx)
 {
@@ -747,7 +754,7 @@ static enum emul_mode emul_mode(struct mhv_vcpu *vcpu)
 	const struct mhv_state *state = &vcpu->state;
 	u16 cs;
 
-	mhv_state_need(vcpu, MHV_G_CR | MHV_G_SEG | MHV_G_RIP_FLAGS | MHV_G_EFER);
+	mhv_state_need(vcpu, MHV_G_CR | MHV_G_CODE | MHV_G_RIP_FLAGS | MHV_G_EFER);
 	cs = state->seg[MHV_CS].attr;
 	if (!(state->cr0 & X86_CR0_PE))
 		return EMUL_MODE_REAL;
@@ -765,8 +772,11 @@ static u64 linear_rip(struct mhv_vcpu *vcpu, enum emul_mode mode)
 	return mode == EMUL_MODE_LONG ? rip : (u32)(rip + vcpu->state.seg[MHV_CS].base);
 }
 
-/* What the guest's CPUID has of the instructions that are conditional. */
-static u32 guest_features(struct mhv_vcpu *vcpu)
+/**
+ * mhv_emul_cpuid() - the guest's CPUID was set: what it has of instructions
+ * @vcpu: the vCPU
+ */
+void mhv_emul_cpuid(struct mhv_vcpu *vcpu)
 {
 	const struct kvm_cpuid_entry2 *one = mhv_cpuid_find(vcpu, 1, 0);
 	const struct kvm_cpuid_entry2 *seven = mhv_cpuid_find(vcpu, 7, 0);
@@ -794,12 +804,31 @@ static u32 guest_features(struct mhv_vcpu *vcpu)
 		features |= EMUL_FEAT_RDTSCP;
 	if (ext && (ext->ecx & BIT(5)))
 		features |= EMUL_FEAT_LZCNT;
-	return features;
+	vcpu->emul_features = features;
 }
 
 static int fail(struct mhv_emul *e)
 {
 	return mhv_emulation_failure(e->vcpu, e->bytes, e->nbytes);
+}
+
+/*
+ * A driver comes back to its few instructions again and again: the last one
+ * that was decoded is taken as it is if these are its bytes.
+ */
+static int decode(struct mhv_emul *e, enum emul_mode mode)
+{
+	unsigned int len = e->decoded_len;
+	int r;
+
+	if (len && len <= e->nbytes && e->ctx.insn.mode == mode &&
+	    !memcmp(e->decoded, e->bytes, len))
+		return EMUL_OK;
+	r = emul_decode(&e->ctx.insn, e->bytes, e->nbytes, mode,
+			mhv_backend->caps.decode_flags);
+	e->decoded_len = r ? 0 : e->ctx.insn.length;
+	memcpy(e->decoded, e->bytes, sizeof(e->decoded));
+	return r;
 }
 
 /*
@@ -817,8 +846,7 @@ static int fetch_decode(struct mhv_emul *e, const u8 *bytes, unsigned int n)
 	if (n) {
 		memcpy(e->bytes, bytes, n);
 		e->nbytes = n;
-		r = emul_decode(&e->ctx.insn, e->bytes, n, mode,
-				mhv_backend->caps.decode_flags);
+		r = decode(e, mode);
 	}
 	if (r == EMUL_MORE_BYTES) {
 		int got = mhv_fetch(vcpu, linear_rip(vcpu, mode), e->bytes,
@@ -826,8 +854,7 @@ static int fetch_decode(struct mhv_emul *e, const u8 *bytes, unsigned int n)
 
 		e->nbytes = max(got, 0);
 		if (got > 0)
-			r = emul_decode(&e->ctx.insn, e->bytes, got, mode,
-					mhv_backend->caps.decode_flags);
+			r = decode(e, mode);
 	}
 	switch (r) {
 	case EMUL_MORE_BYTES:
@@ -852,17 +879,19 @@ static void load_ctx(struct mhv_emul *e)
 	struct emul_ctx *ctx = &e->ctx;
 	const struct mhv_state *state = &vcpu->state;
 
-	mhv_state_need(vcpu, MHV_G_GPR | MHV_G_RIP_FLAGS | MHV_G_CR | MHV_G_EFER | MHV_G_SEG);
+	mhv_state_need(vcpu, MHV_G_GPR | MHV_G_RIP_FLAGS | MHV_G_CR | MHV_G_EFER | MHV_G_CODE);
 	memcpy(ctx->gpr, state->gpr, sizeof(ctx->gpr));
 	ctx->rip = state->rip;
 	ctx->rflags = state->rflags;
 	ctx->cr0 = state->cr0;
 	ctx->cr4 = state->cr4;
 	ctx->efer = state->efer;
+	ctx->features = vcpu->emul_features;
 	ctx->cpl = mhv_cpl(vcpu);
 	ctx->stop = false;
 	ctx->more = false;
 	ctx->shadow = 0;
+	ctx->seg_cached = 0;
 	e->pos = 0;
 	e->nposted = 0;
 	e->next_posted = 0;
@@ -906,7 +935,7 @@ static int again(struct mhv_vcpu *vcpu)
 	/* Userspace sent the guest elsewhere: the instruction is forgotten. */
 	if (mhv_rip(vcpu) != e->rip)
 		return MHV_RESUME;
-	return execute(e);
+	return e->simple ? simple_move(e) : execute(e);
 }
 
 static int complete_mmio_read(struct mhv_vcpu *vcpu)
@@ -1030,7 +1059,7 @@ static int emulate(struct mhv_vcpu *vcpu, const u8 *bytes, unsigned int n)
 	if (r)
 		return fail(e);
 	e->rip = vcpu->state.rip;
-	e->ctx.features = guest_features(vcpu);
+	e->simple = false;
 	return execute(e);
 }
 
@@ -1047,6 +1076,109 @@ int mhv_emulate(struct mhv_vcpu *vcpu, const u8 *bytes, unsigned int n)
 {
 	vcpu->emul->hint_valid = false;
 	return emulate(vcpu, bytes, n);
+}
+
+/* ---- moves, without the emulator ---- */
+
+/*
+ * What drivers do to registers of devices is nearly always a plain move, and
+ * the CPU has checked its segment, its page and its privilege before it
+ * reported the address: what is left is to move the data.  MOV between a
+ * register or an immediate and memory, and MOVZX from memory.
+ */
+static bool is_simple_move(struct mhv_emul *e)
+{
+	const struct emul_insn *insn = &e->ctx.insn;
+	unsigned int len = insn->op_bytes;
+	u64 linear;
+
+	if (!e->hint_valid || (insn->mode != EMUL_MODE_LONG && insn->mode != EMUL_MODE_PROT32) ||
+	    offset_in_page(e->hint) + len > PAGE_SIZE)
+		return false;
+	/* The start of a page may be the second half of an operand. */
+	if (!offset_in_page(e->hint)) {
+		load_ctx(e);
+		if (emul_linear(&e->ctx, insn->mem.seg, emul_effective(&e->ctx, &insn->mem),
+				0, EMUL_ACC_READ, &linear) || offset_in_page(linear))
+			return false;
+	}
+	if (insn->map == EMUL_MAP_0F)
+		return insn->opcode == 0xb6 || insn->opcode == 0xb7;
+	return (insn->opcode >= 0x88 && insn->opcode <= 0x8b) ||
+	       (insn->opcode >= 0xa0 && insn->opcode <= 0xa3) ||
+	       insn->opcode == 0xc6 || insn->opcode == 0xc7;
+}
+
+/* AH to BH are the second bytes of the first four registers, without REX. */
+static bool is_high_byte(const struct emul_insn *insn, unsigned int reg, unsigned int len)
+{
+	return len == 1 && !insn->rex && reg >= 4;
+}
+
+static u64 move_source(struct mhv_vcpu *vcpu, const struct emul_insn *insn, unsigned int len)
+{
+	unsigned int reg = insn->opcode < 0xa0 ? insn->reg : MHV_RAX;
+
+	if (insn->opcode >= 0xc6)
+		return insn->imm;
+	if (is_high_byte(insn, reg, len))
+		return vcpu->state.gpr[reg - 4] >> 8;
+	return vcpu->state.gpr[reg];
+}
+
+static void move_result(struct mhv_vcpu *vcpu, const struct emul_insn *insn,
+			unsigned int len, u64 val)
+{
+	bool accumulator = insn->map == EMUL_MAP_1B && insn->opcode >= 0xa0;
+	unsigned int reg = accumulator ? MHV_RAX : insn->reg;
+	unsigned int bytes = insn->map == EMUL_MAP_0F ? insn->op_bytes : len;
+	u64 *gpr = &vcpu->state.gpr[reg], mask;
+
+	mhv_state_change(vcpu, MHV_G_GPR);
+	if (bytes >= 4) {
+		*gpr = val;	/* 32 bits clear the upper half */
+	} else if (is_high_byte(insn, reg, bytes)) {
+		gpr = &vcpu->state.gpr[reg - 4];
+		*gpr = (*gpr & ~0xff00ull) | val << 8;
+	} else {
+		mask = BIT_ULL(bytes * 8) - 1;
+		*gpr = (*gpr & ~mask) | val;
+	}
+}
+
+static int simple_move(struct mhv_emul *e)
+{
+	const struct emul_insn *insn = &e->ctx.insn;
+	struct mhv_vcpu *vcpu = e->vcpu;
+	bool wide = insn->opcode & 1, movzx = insn->map == EMUL_MAP_0F;
+	unsigned int len = !wide ? 1 : movzx ? 2 : insn->op_bytes;
+	bool store = !movzx && (insn->opcode >= 0xc6 ||
+				(insn->opcode >= 0xa0 ? insn->opcode & 2 :
+							!(insn->opcode & 2)));
+	u64 val = 0;
+	int idx, r;
+
+	e->want.len = 0;
+	e->pos = 0;
+	e->nposted = 0;
+	e->next_posted = 0;
+	mhv_state_need(vcpu, MHV_G_GPR | MHV_G_RIP_FLAGS);
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	if (store) {
+		val = move_source(vcpu, insn, len);
+		r = device_write(e, e->hint, &val, len);
+	} else {
+		r = device_read(e, e->hint, &val, len);
+	}
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	if (r == EMUL_IO_NEEDED)
+		return ask_userspace(e);
+	if (r)
+		return fail(e);
+	if (!store)
+		move_result(vcpu, insn, len, val);
+	r = mhv_skip(vcpu, vcpu->state.rip + insn->length);
+	return e->nposted ? next_posted(e) : r;
 }
 
 /*
@@ -1102,8 +1234,8 @@ int mhv_emulate_mmio(struct mhv_vcpu *vcpu, gpa_t gpa, u64 access,
 		e->hint = gpa;
 	}
 	e->rip = vcpu->state.rip;
-	e->ctx.features = guest_features(vcpu);
-	return execute(e);
+	e->simple = is_simple_move(e);
+	return e->simple ? simple_move(e) : execute(e);
 }
 
 /**
@@ -1133,10 +1265,8 @@ int mhv_insn_length(struct mhv_vcpu *vcpu, u64 linear, struct mhv_opcode expect)
 		   !((*(u32 *)e->bytes ^ expect.bytes) &
 		     (BIT_ULL(expect.len * 8) - 1))))
 		return expect.len;
-	if (emul_decode(&e->ctx.insn, e->bytes, n, emul_mode(vcpu),
-			mhv_backend->caps.decode_flags))
-		return 0;
-	return e->ctx.insn.length;
+	e->nbytes = n;
+	return decode(e, emul_mode(vcpu)) ? 0 : e->ctx.insn.length;
 }
 
 /**

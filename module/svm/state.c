@@ -9,23 +9,6 @@
 
 #include "svm.h"
 
-/* Where each segment register is in the save area. */
-static struct vmcb_seg *svm_seg(struct vmcb_save_area *save, enum mhv_sreg sreg)
-{
-	static const u16 offset[MHV_NR_SREGS] = {
-		[MHV_ES]   = offsetof(struct vmcb_save_area, es),
-		[MHV_CS]   = offsetof(struct vmcb_save_area, cs),
-		[MHV_SS]   = offsetof(struct vmcb_save_area, ss),
-		[MHV_DS]   = offsetof(struct vmcb_save_area, ds),
-		[MHV_FS]   = offsetof(struct vmcb_save_area, fs),
-		[MHV_GS]   = offsetof(struct vmcb_save_area, gs),
-		[MHV_LDTR] = offsetof(struct vmcb_save_area, ldtr),
-		[MHV_TR]   = offsetof(struct vmcb_save_area, tr),
-	};
-
-	return (void *)save + offset[sreg];
-}
-
 /* The VMCB packs the attributes: AVL, L, D/B, G follow P without a gap. */
 static u16 attr_from_vmcb(u16 attr)
 {
@@ -39,45 +22,68 @@ static u16 attr_to_vmcb(u16 attr)
 
 /*
  * The CPU does not keep every attribute as a descriptor would have it: G is
- * whatever the limit needs, the accessed and busy bits are not maintained, and
- * the stack segment's DPL lives in the CPL field.
+ * whatever the limit needs, and the accessed bit is not maintained.
  */
-static void load_segs(struct mhv_state *state, struct vmcb_save_area *save)
+static void load_seg(struct mhv_segment *seg, const struct vmcb_seg *s)
 {
-	unsigned int i;
+	u16 attr = attr_from_vmcb(s->attrib) & ~MHV_SEG_G;
 
-	for (i = 0; i < MHV_NR_SREGS; i++) {
-		const struct vmcb_seg *s = svm_seg(save, i);
-		struct mhv_segment *seg = &state->seg[i];
-
-		seg->base = s->base;
-		seg->limit = s->limit;
-		seg->selector = s->selector;
-		seg->attr = attr_from_vmcb(s->attrib) & ~MHV_SEG_G;
-		if (s->limit > 0xfffff)
-			seg->attr |= MHV_SEG_G;
-		if (i <= MHV_GS && (seg->attr & MHV_SEG_P))
-			seg->attr |= 1;
-	}
-	state->seg[MHV_TR].attr |= 2;
-	state->seg[MHV_SS].attr &= ~(3 << 5);
-	state->seg[MHV_SS].attr |= (save->cpl & 3) << 5;
+	seg->base = s->base;
+	seg->limit = s->limit;
+	seg->selector = s->selector;
+	if (s->limit > 0xfffff)
+		attr |= MHV_SEG_G;
+	/* Of a code or data segment; LDTR's and TR's types end in 0 and 1. */
+	if ((attr & (MHV_SEG_P | MHV_SEG_S)) == (MHV_SEG_P | MHV_SEG_S))
+		attr |= 1;
+	seg->attr = attr;
 }
 
-static void store_segs(struct vmcb_save_area *save, const struct mhv_state *state)
+static void load_code(struct mhv_state *state, const struct vmcb_save_area *save)
 {
-	unsigned int i;
+	u16 *ss = &state->seg[MHV_SS].attr;
 
-	for (i = 0; i < MHV_NR_SREGS; i++) {
-		const struct mhv_segment *seg = &state->seg[i];
-		struct vmcb_seg *s = svm_seg(save, i);
+	load_seg(&state->seg[MHV_CS], &save->cs);
+	load_seg(&state->seg[MHV_SS], &save->ss);
+	/* The CPL has a field of its own, and SS's DPL may be stale. */
+	*ss = (*ss & ~(3 << 5)) | (save->cpl & 3) << 5;
+}
 
-		s->base = seg->base;
-		s->limit = seg->limit;
-		s->selector = seg->selector;
-		s->attrib = attr_to_vmcb(seg->attr);
-	}
+static void load_data(struct mhv_state *state, const struct vmcb_save_area *save)
+{
+	load_seg(&state->seg[MHV_ES], &save->es);
+	load_seg(&state->seg[MHV_DS], &save->ds);
+	load_seg(&state->seg[MHV_FS], &save->fs);
+	load_seg(&state->seg[MHV_GS], &save->gs);
+	load_seg(&state->seg[MHV_LDTR], &save->ldtr);
+	load_seg(&state->seg[MHV_TR], &save->tr);
+	/* A TSS in TR is busy by definition. */
+	state->seg[MHV_TR].attr |= 2;
+}
+
+static void store_seg(struct vmcb_seg *s, const struct mhv_segment *seg)
+{
+	s->base = seg->base;
+	s->limit = seg->limit;
+	s->selector = seg->selector;
+	s->attrib = attr_to_vmcb(seg->attr);
+}
+
+static void store_code(struct vmcb_save_area *save, const struct mhv_state *state)
+{
+	store_seg(&save->cs, &state->seg[MHV_CS]);
+	store_seg(&save->ss, &state->seg[MHV_SS]);
 	save->cpl = MHV_SEG_DPL(state->seg[MHV_SS].attr);
+}
+
+static void store_data(struct vmcb_save_area *save, const struct mhv_state *state)
+{
+	store_seg(&save->es, &state->seg[MHV_ES]);
+	store_seg(&save->ds, &state->seg[MHV_DS]);
+	store_seg(&save->fs, &state->seg[MHV_FS]);
+	store_seg(&save->gs, &state->seg[MHV_GS]);
+	store_seg(&save->ldtr, &state->seg[MHV_LDTR]);
+	store_seg(&save->tr, &state->seg[MHV_TR]);
 }
 
 static void load_sysmsrs(struct mhv_state *state, const struct vmcb_save_area *save)
@@ -139,8 +145,10 @@ void svm_state_load(struct mhv_vcpu *vcpu, u32 groups)
 	struct vmcb_save_area *save = &svm->vmcb->save;
 	struct mhv_state *state = &vcpu->state;
 
-	if (groups & MHV_G_SEG)
-		load_segs(state, save);
+	if (groups & MHV_G_CODE)
+		load_code(state, save);
+	if (groups & MHV_G_DATA)
+		load_data(state, save);
 	if (groups & MHV_G_DT) {
 		state->gdt.base = save->gdtr.base;
 		state->gdt.limit = save->gdtr.limit;
@@ -166,10 +174,12 @@ static noinline void store_rare(struct mhv_vcpu *vcpu, u32 groups)
 	struct vmcb_save_area *save = &vmcb->save;
 	struct mhv_state *state = &vcpu->state;
 
-	if (groups & MHV_G_SEG) {
-		store_segs(save, state);
+	if (groups & MHV_G_CODE)
+		store_code(save, state);
+	if (groups & MHV_G_DATA)
+		store_data(save, state);
+	if (groups & MHV_G_SEG)
 		vmcb->control.clean &= ~SVM_CLEAN_SEG;
-	}
 	if (groups & MHV_G_DT) {
 		save->gdtr.base = state->gdt.base;
 		save->gdtr.limit = state->gdt.limit;

@@ -565,7 +565,8 @@ static noinline void svm_host_mce(void)
 
 static noinstr void svm_enter_exit(struct svm_vcpu *svm, u64 host_pa)
 {
-	mhv_guest_state_enter();
+	mhv_guest_state_enter(svm->vcpu.note_qs);
+	svm->vcpu.note_qs = false;
 	svm_enter(svm->vmcb_pa, svm->vcpu.state.gpr, host_pa, svm->vcpu.spec_ctrl);
 	mhv_guest_state_exit();
 }
