@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * msr_rules.c - RDMSR and WRMSR in a guest: values that fault, values that are dropped, MSRs that
+ * only userspace writes, and MSRs that do not exist.
+ */
+#include "guest.h"
+#include "vm.h"
+
+#define GP	13
+#define NONE	256
+
+/* One write: the exception, and what is read back if there is none. */
+static const struct {
+	u32 index;
+	u64 value;
+	u64 vector;
+	u64 back;
+} writes[] = {
+	/* Memory types: 2 and 3 do not exist, WC (1) and UC- (7, PAT only) do. */
+	{ 0x277, 0x0007040600070402, GP, 0 },
+	{ 0x277, 0x0307040600070406, GP, 0 },
+	{ 0x277, 0x0007040600070401, NONE, 0x0007040600070401 },
+	{ 0x277, 0x0007040600070406, NONE, 0x0007040600070406 },
+	{ 0x2ff, 0x807, GP, 0 },
+	{ 0x2ff, 0x1006, GP, 0 },
+	{ 0x2ff, 0xc06, NONE, 0xc06 },
+	{ 0x250, 0x0606060606060602, GP, 0 },
+	{ 0x268, 0x0606060606060606, NONE, 0x0606060606060606 },
+	{ 0x200, 0x80000002, GP, 0 },
+	{ 0x200, 0x80000106, GP, 0 },
+	{ 0x200, 0x80000006, NONE, 0x80000006 },
+	{ 0x201, 0x1, GP, 0 },
+	{ 0x210, 0, GP, 0 },
+	/* Read-only, or userspace's. */
+	{ 0xfe, 0x508, GP, 0 },
+	{ 0x179, 0, GP, 0 },
+	{ 0x10a, 0, GP, 0 },
+	{ 0xce, 0, GP, 0 },
+	{ 0x34, 0, GP, 0 },
+	/* Dropped. */
+	{ 0x8b, 0x55, NONE, ~0ULL },
+	{ 0x79, 0x1000, NONE, ~0ULL },
+	{ 0xc001001f, BIT(46), NONE, 0 },
+	/* HWCR: bits 3, 6 and 8 are dropped, of the others McStatusWrEn alone exists. */
+	{ 0xc0010015, 0x148, NONE, 0 },
+	{ 0xc0010015, 1, GP, 0 },
+	{ 0xc0010015, BIT(18), NONE, BIT(18) },
+	/* Machine check before anything was set up: 32 banks, no MCG_CTL. */
+	{ 0x17b, 0, GP, 0 },
+	{ 0x400, ~0ULL, NONE, ~0ULL },
+	{ 0x400, 5, GP, 0 },
+	{ 0x480, 0, GP, 0 },
+	{ 0x280, 0, GP, 0 },
+	/* What is nowhere. */
+	{ 0x1, 0, GP, 0 },
+	{ 0x900, 0, GP, 0 },
+	{ 0x12345678, 0, GP, 0 },
+	{ 0xc0002000, 0, GP, 0 },
+	{ 0xffffffff, 0, GP, 0 },
+};
+
+static void write_guest(void)
+{
+	u64 value;
+
+	for (size_t i = 0; i < ARRAY_SIZE(writes); i++) {
+		u64 vector = wrmsr_try(writes[i].index, writes[i].value);
+
+		if (vector != writes[i].vector)
+			guest_sync(i);
+		if (vector != NONE || writes[i].back == ~0ULL)
+			continue;
+		if (rdmsr_try(writes[i].index, &value) != NONE || value != writes[i].back)
+			guest_sync(i);
+	}
+	guest_sync(~0ULL);
+}
+
+TEST(writes_by_the_guest)
+{
+	struct vcpu *vcpu = guest_new(write_guest);
+	u64 row;
+
+	while ((row = run_sync(vcpu)) != ~0ULL)
+		test_fail(__FILE__, __LINE__, "MSR %#x, value %#llx", writes[row].index,
+			  (unsigned long long)writes[row].value);
+}
+
+/* Reads that must not fault, for the guests that make them unasked; and some that must. */
+static const struct {
+	u32 index;
+	u64 vector;
+} reads[] = {
+	{ 0x17, NONE }, { 0x1b, NONE }, { 0x2a, NONE }, { 0xcd, NONE }, { 0xfe, NONE },
+	{ 0x11e, NONE }, { 0x179, NONE }, { 0x17a, NONE }, { 0x198, NONE }, { 0x199, NONE },
+	{ 0x1a0, NONE }, { 0x1d9, NONE }, { 0x1db, NONE }, { 0x606, NONE }, { 0x611, NONE },
+	{ 0x639, NONE }, { 0xc0010010, NONE }, { 0xc0010015, NONE }, { 0xc001001f, NONE },
+	{ 0xc0010055, NONE }, { 0xc0010112, NONE }, { 0xc0011022, NONE }, { 0xc0011029, NONE },
+	{ 0x79, GP }, { 0x49, GP }, { 0x480, GP }, { 0x802, GP }, { 0x900, GP },
+	{ 0xc0000085, GP }, { 0xc0010020, GP }, { 0xdeadbeef, GP },
+};
+
+static void read_guest(void)
+{
+	u64 value;
+
+	for (size_t i = 0; i < ARRAY_SIZE(reads); i++)
+		if (rdmsr_try(reads[i].index, &value) != reads[i].vector)
+			guest_sync(i);
+	guest_sync(~0ULL);
+}
+
+TEST(reads_by_the_guest)
+{
+	struct vcpu *vcpu = guest_new(read_guest);
+	u64 row;
+
+	while ((row = run_sync(vcpu)) != ~0ULL)
+		test_fail(__FILE__, __LINE__, "MSR %#x", reads[row].index);
+}
+
+static void fault_guest(void)
+{
+	struct cpuid_regs r = guest_cpuid(0, 0);
+
+	GUEST_EXPECT_EQ(wrmsr_try(0x140, 2), GP);
+	GUEST_EXPECT_EQ(wrmsr_try(0x140, 1), NONE);
+	/* CPL 0 is exempt. */
+	GUEST_EXPECT_EQ(guest_cpuid(0, 0).a, r.a);
+	GUEST_EXPECT_EQ(wrmsr_try(0x140, 0), NONE);
+	guest_done();
+}
+
+TEST(cpuid_faulting)
+{
+	struct vcpu *vcpu = guest_new(fault_guest);
+
+	EXPECT_EQ(vcpu_get_msr(vcpu, 0xce) >> 31 & 1, 1);
+	run_done(vcpu);
+	EXPECT_EQ(vcpu_set_msr(vcpu, 0xce, 0), 1);
+	EXPECT_EQ(vcpu_set_msr(vcpu, 0x140, 1), 0);
+}
