@@ -106,6 +106,10 @@ TEST(replacing)
 /* A refused table leaves the old one. */
 TEST(refused)
 {
+	const struct kvm_irq_routing_entry unknown = { .gsi = 1, .type = 0x77 };
+	const struct kvm_irq_routing_entry flagged = {
+		.gsi = 1, .type = KVM_IRQ_ROUTING_IRQCHIP, .flags = 1,
+	};
 	struct vcpu *vcpu;
 	struct vm *vm;
 
@@ -125,9 +129,8 @@ TEST(refused)
 	REFUSE(pin(0, KVM_IRQCHIP_PIC_MASTER, 8), 1);
 	REFUSE(pin(0, KVM_IRQCHIP_PIC_SLAVE, 8), 1);
 	REFUSE(pin(0, 3, 0), 1);
-	REFUSE(((struct kvm_irq_routing_entry){ .gsi = 1, .type = 0x77 }), 1);
-	REFUSE(((struct kvm_irq_routing_entry){ .gsi = 1, .type = KVM_IRQ_ROUTING_IRQCHIP,
-						.flags = 1 }), 1);
+	REFUSE(unknown, 1);
+	REFUSE(flagged, 1);
 	/* Two MSIs, or an MSI and a pin, on one GSI; one pin twice. */
 	table.e[0] = msi(40, 0x60);
 	table.e[1] = msi(40, 0x61);

@@ -13,6 +13,8 @@
 #define MSR_WALL_OLD	0x11
 #define MSR_SYSTEM_OLD	0x12
 
+typedef unsigned __int128 u128;
+
 struct pvclock {
 	u32 version, pad0;
 	u64 tsc_timestamp, system_time;
@@ -42,7 +44,7 @@ static u64 read_clock(void)
 			delta <<= p->tsc_shift;
 		else
 			delta >>= -p->tsc_shift;
-		time = p->system_time + (u64)((unsigned __int128)delta * p->tsc_to_system_mul >> 32);
+		time = p->system_time + (u64)((u128)delta * p->tsc_to_system_mul >> 32);
 	} while (version & 1 || version != p->version);
 	return time;
 }

@@ -147,7 +147,8 @@ static void guest(void)
 	u64 cr0, cr4, modes = 0, pte[4], faults = 0;
 	struct outcome cpu;
 
-	isr_table[6] = isr_table[14] = on_exception;
+	isr_table[6] = on_exception;
+	isr_table[14] = on_exception;
 	if (guest_cpuid(7, 0).b & BIT(7))
 		modes |= CR4_SMEP;
 	if (guest_cpuid(7, 0).b & BIT(20))

@@ -47,23 +47,23 @@ static void expect_accesses(struct vcpu *vcpu, const struct access *a, size_t co
 }
 
 GUEST_ASM(real, 16,
-	"mov $0xa000, %ax\n mov %ax, %ds\n mov %ax, %es\n mov $0x10, %bx\n mov $0x20, %si\n"
-	"mov $0x30, %di\n mov $0x40, %bp\n"
-	"movb $0x11, (0x1234)\n"		/* [disp16] */
-	"movw $0x2222, (%bx)\n"
-	"movl $0x33333333, (%bx,%si)\n"
-	"mov %ax, 4(%bx,%di)\n"
-	"mov %al, %ds:0x100(%bp,%si)\n"
-	"mov %al, %ds:(%bp,%di)\n"
-	"mov %al, %ds:8(%bp)\n"
-	"mov -1(%di), %cl\n"
-	"mov %cl, (%si)\n"
-	"movl $0x60, %edx\n movw $0x4444, (%edx)\n"	/* 32-bit address */
-	"movw $0x5555, 2(%ebx,%edx,2)\n"
-	"mov (0x77), %eax\n mov %eax, (0x7b)\n"
-	"mov $0xffff, %bx\n movb $9, 0x11(%bx)\n"	/* wraps at 64 KiB */
-	"cld\n mov $0x100, %di\n mov $3, %cx\n mov $0x6666, %ax\n rep stosw\n"
-	"mov $0x1000, %cx\n mov %cx, %ds\n xor %si, %si\n movsb\n hlt");
+	  "mov $0xa000, %ax\n mov %ax, %ds\n mov %ax, %es\n mov $0x10, %bx\n mov $0x20, %si\n"
+	  "mov $0x30, %di\n mov $0x40, %bp\n"
+	  "movb $0x11, (0x1234)\n"		/* [disp16] */
+	  "movw $0x2222, (%bx)\n"
+	  "movl $0x33333333, (%bx,%si)\n"
+	  "mov %ax, 4(%bx,%di)\n"
+	  "mov %al, %ds:0x100(%bp,%si)\n"
+	  "mov %al, %ds:(%bp,%di)\n"
+	  "mov %al, %ds:8(%bp)\n"
+	  "mov -1(%di), %cl\n"
+	  "mov %cl, (%si)\n"
+	  "movl $0x60, %edx\n movw $0x4444, (%edx)\n"	/* 32-bit address */
+	  "movw $0x5555, 2(%ebx,%edx,2)\n"
+	  "mov (0x77), %eax\n mov %eax, (0x7b)\n"
+	  "mov $0xffff, %bx\n movb $9, 0x11(%bx)\n"	/* wraps at 64 KiB */
+	  "cld\n mov $0x100, %di\n mov $3, %cx\n mov $0x6666, %ax\n rep stosw\n"
+	  "mov $0x1000, %cx\n mov %cx, %ds\n xor %si, %si\n movsb\n hlt");
 
 TEST(real_mode)
 {
@@ -85,13 +85,13 @@ TEST(real_mode)
 }
 
 GUEST_ASM(flat, 32,
-	"mov $0xd0000000, %ebx\n mov $0x10, %esi\n mov $0x20, %ebp\n"
-	"movb $0x11, (%ebx)\n movw $0x2222, 4(%ebx,%esi)\n movl $0x33333333, (%ebx,%esi,4)\n"
-	"mov 0xd0000100, %eax\n mov %eax, 0xd0000104\n mov %ax, 0xd0000108\n"
-	"push 0xd0000200\n pop 0xd0000204\n incl 0xd0000300\n"
-	"mov %eax, %fs:(%ebp)\n mov %al, %fs:4\n"
-	"addr16 mov %al, %fs:8(%bp)\n"
-	"mov $0xd0000400, %edi\n mov $2, %ecx\n rep stosl\n hlt");
+	  "mov $0xd0000000, %ebx\n mov $0x10, %esi\n mov $0x20, %ebp\n"
+	  "movb $0x11, (%ebx)\n movw $0x2222, 4(%ebx,%esi)\n movl $0x33333333, (%ebx,%esi,4)\n"
+	  "mov 0xd0000100, %eax\n mov %eax, 0xd0000104\n mov %ax, 0xd0000108\n"
+	  "push 0xd0000200\n pop 0xd0000204\n incl 0xd0000300\n"
+	  "mov %eax, %fs:(%ebp)\n mov %al, %fs:4\n"
+	  "addr16 mov %al, %fs:8(%bp)\n"
+	  "mov $0xd0000400, %edi\n mov $2, %ecx\n rep stosl\n hlt");
 
 TEST(protected_mode)
 {

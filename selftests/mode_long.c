@@ -69,14 +69,12 @@ TEST(by_the_guest)
 /* Ring 3 at a page of its own: SYSCALL with a value in RDI; the kernel gives RDI + 1 back. */
 #define USER_VA 0x8000000000ULL
 GUEST_ASM(user, 64,
-	"mov $41, %edi\n syscall\n cmp $42, %edi\n jne 1f\n mov $0x77, %edi\n syscall\n 1: ud2");
+	  "mov $41, %edi\n syscall\n cmp $42, %edi\n jne 1f\n mov $0x77, %edi\n syscall\n 1: ud2");
 
-extern u8 syscall_entry[];
-asm(".pushsection .text\n syscall_entry: cmp $0x77, %edi\n je user_ok\n inc %edi\n sysretq\n"
-    "user_ok: lea guest_stack_top(%rip), %rsp\n jmp user_done\n .popsection\n"
-    ".pushsection .bss\n .balign 16\n .space 4096\n guest_stack_top: .space 8\n .popsection");
-
+extern const u8 syscall_entry[];
+/* Called by syscall_entry, on a stack of the kernel. */
 void user_done(void);
+
 void user_done(void)
 {
 	u16 cs;
@@ -109,8 +107,8 @@ TEST(ring3_and_syscall)
 
 /* 32-bit code under a 64-bit kernel: addresses and registers are cut to 32 bits. */
 GUEST_ASM(compat, 32,
-	"mov $0xffffffff, %eax\n inc %eax\n jnz 1f\n mov $0x900000, %ebx\n mov 4(%ebx), %eax\n"
-	"out %eax, $0x10\n ljmp *8(%ebx)\n 1: ud2");
+	  "mov $0xffffffff, %eax\n inc %eax\n jnz 1f\n mov $0x900000, %ebx\n mov 4(%ebx), %eax\n"
+	  "out %eax, $0x10\n ljmp *8(%ebx)\n 1: ud2");
 
 static void back_in_64(void)
 {

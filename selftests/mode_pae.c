@@ -11,12 +11,12 @@
 #define HIGH	0x100000000ULL
 
 GUEST_ASM(code, 32,
-	"mov 0x80000000, %eax\n out %eax, $0x10\n"	/* 2 MiB page */
-	"mov 0x80200000, %eax\n out %eax, $0x10\n"	/* 4 KiB page, beyond 4 GiB */
-	"incl 0x80200000\n"
-	"mov $0x20100, %eax\n mov %eax, %cr3\n"		/* PDPT at +0x100: other PDPTEs */
-	"mov 0x80000000, %eax\n out %eax, $0x10\n"
-	"mov $0x80000010, %eax\n jmp *%eax\n");		/* NX: #PF, no IDT, shutdown */
+	  "mov 0x80000000, %eax\n out %eax, $0x10\n"	/* 2 MiB page */
+	  "mov 0x80200000, %eax\n out %eax, $0x10\n"	/* 4 KiB page, beyond 4 GiB */
+	  "incl 0x80200000\n"
+	  "mov $0x20100, %eax\n mov %eax, %cr3\n"		/* PDPT at +0x100: other PDPTEs */
+	  "mov 0x80000000, %eax\n out %eax, $0x10\n"
+	  "mov $0x80000010, %eax\n jmp *%eax\n");		/* NX: #PF, no IDT, shutdown */
 
 static void make_tables(struct vm *vm)
 {

@@ -9,7 +9,7 @@
 #define CODE 0x10000
 
 GUEST_ASM(sum, 32,
-	"xor %eax, %eax\n 1: add %ecx, %eax\n loop 1b\n out %eax, $0x10\n hlt");
+	  "xor %eax, %eax\n 1: add %ecx, %eax\n loop 1b\n out %eax, $0x10\n hlt");
 
 TEST(flat)
 {
@@ -22,22 +22,23 @@ TEST(flat)
 	vcpu_get_regs(vcpu, &regs);
 	regs.rcx = 100000;
 	vcpu_set_regs(vcpu, &regs);
-	EXPECT_EQ(*(u32 *)expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x10, 4, 1), (u32)(100000ULL * 100001 / 2));
+	EXPECT_EQ(*(u32 *)expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x10, 4, 1),
+		  (u32)(100000ULL * 100001 / 2));
 	expect_exit(vcpu, KVM_EXIT_HLT);
 }
 
 /* The way in: GDT, CR0.PE, far jump, data segments; then the way back. */
 GUEST_ASM(enter, 16,
-	"cli\n lgdtl (gdtr - enter + 0x1000)\n mov %cr0, %eax\n or $1, %eax\n mov %eax, %cr0\n"
-	"ljmpl $8, $(1f - enter + 0x1000)\n"
-	".code32\n 1: mov $0x10, %ax\n mov %ax, %ds\n mov %ax, %ss\n mov $0x7000, %esp\n"
-	"mov 0x900000, %eax\n out %eax, $0x10\n"
-	"push $0x12345678\n pop %ebx\n mov %ebx, 0x900004\n"
-	"ljmp $0x38, $(2f - enter + 0x1000)\n"
-	".code16\n 2: mov $0x40, %ax\n mov %ax, %ds\n mov %ax, %ss\n"
-	"mov %cr0, %eax\n and $~1, %al\n mov %eax, %cr0\n ljmp $0, $(3f - enter + 0x1000)\n"
-	"3: xor %ax, %ax\n mov %ax, %ds\n mov $0x5a, %al\n out %al, $0x11\n hlt\n"
-	".balign 8\n gdtr: .word 0x7f\n .long 0x80000\n");
+	  "cli\n lgdtl (gdtr - enter + 0x1000)\n mov %cr0, %eax\n or $1, %eax\n mov %eax, %cr0\n"
+	  "ljmpl $8, $(1f - enter + 0x1000)\n"
+	  ".code32\n 1: mov $0x10, %ax\n mov %ax, %ds\n mov %ax, %ss\n mov $0x7000, %esp\n"
+	  "mov 0x900000, %eax\n out %eax, $0x10\n"
+	  "push $0x12345678\n pop %ebx\n mov %ebx, 0x900004\n"
+	  "ljmp $0x38, $(2f - enter + 0x1000)\n"
+	  ".code16\n 2: mov $0x40, %ax\n mov %ax, %ds\n mov %ax, %ss\n"
+	  "mov %cr0, %eax\n and $~1, %al\n mov %eax, %cr0\n ljmp $0, $(3f - enter + 0x1000)\n"
+	  "3: xor %ax, %ax\n mov %ax, %ds\n mov $0x5a, %al\n out %al, $0x11\n hlt\n"
+	  ".balign 8\n gdtr: .word 0x7f\n .long 0x80000\n");
 
 TEST(real_to_protected_and_back)
 {
@@ -94,8 +95,8 @@ TEST(segment_base_and_limit)
 }
 
 GUEST_ASM(paged, 32,
-	"mov 0x40000000, %eax\n out %eax, $0x10\n mov 0x40801000, %eax\n out %eax, $0x10\n"
-	"movl $0x1111, 0x40801004\n hlt");
+	  "mov 0x40000000, %eax\n out %eax, $0x10\n mov 0x40801000, %eax\n out %eax, $0x10\n"
+	  "movl $0x1111, 0x40801004\n hlt");
 
 /* 4 MiB page at 1 GiB to 0x800000; at 1 GiB + 8 MiB a table of 4 KiB pages. */
 TEST(two_level_paging)

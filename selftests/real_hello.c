@@ -7,8 +7,8 @@
 
 /* Prints BX, adds what it reads to it, prints the sum, halts; twice. */
 GUEST_ASM(hello, 16,
-	"1: mov $0x3f8, %dx\n mov %bl, %al\n out %al, (%dx)\n"
-	"in $0x40, %al\n add %al, %bl\n mov %bl, %al\n out %al, $0x41\n hlt\n jmp 1b");
+	  "1: mov $0x3f8, %dx\n mov %bl, %al\n out %al, (%dx)\n"
+	  "in $0x40, %al\n add %al, %bl\n mov %bl, %al\n out %al, $0x41\n hlt\n jmp 1b");
 
 static struct vcpu *real_guest(u16 ip)
 {

@@ -12,8 +12,8 @@
 
 /* Real mode at 0x1000: reads the word at 0x2000, adds what it was told, writes it back. */
 GUEST_ASM(code, 16,
-	"mov $0x10, %dx\n 1: in (%dx), %ax\n add %ax, 0x2000\n mov 0x2000, %ax\n out %ax, (%dx)\n"
-	"jmp 1b");
+	  "mov $0x10, %dx\n 1: in (%dx), %ax\n add %ax, 0x2000\n mov 0x2000, %ax\n out %ax, (%dx)\n"
+	  "jmp 1b");
 
 struct small {
 	int vm, vcpu;

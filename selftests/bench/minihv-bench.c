@@ -6,7 +6,8 @@
  *
  * A guest does the same thing a few and then many times; the difference of the two runs,
  * divided, is the cost of one, and what the runs have in common cancels out. Of some rounds the
- * shortest runs count: those that no timer of the host interrupted. Where a TSC tick is an instruction (QEMU's icount), so is a unit.
+ * shortest runs count: those that no timer of the host interrupted. Where a TSC tick is an
+ * instruction (QEMU's icount), so is a unit.
  */
 #include <stdlib.h>
 #include <sys/eventfd.h>

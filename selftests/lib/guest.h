@@ -61,6 +61,7 @@ extern isr_fn isr_table[256];
 struct guest_fault {
 	u64 vector, error, cr2, rip;
 };
+
 extern volatile struct guest_fault guest_fault;
 extern volatile u64 guest_resume;
 

@@ -41,7 +41,7 @@ void test_fail(const char *file, int line, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
 /** test_abort() - end the case here, as a failure. */
-void test_abort(void) __attribute__((noreturn));
+_Noreturn void test_abort(void);
 
 /** test_skip() - end the case here, as skipped; printf-like reason. */
 void test_skip(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));

@@ -241,8 +241,9 @@ struct kvm_cpuid_entry2 *cpuid_entry(struct kvm_cpuid2 *cpuid, u32 function, u32
 	for (u32 i = 0; i < cpuid->nent; i++) {
 		struct kvm_cpuid_entry2 *e = &cpuid->entries[i];
 
-		if (e->function == function && (e->index == index ||
-		    !(e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX)))
+		int indexed = e->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
+
+		if (e->function == function && (!indexed || e->index == index))
 			return e;
 	}
 	return NULL;
