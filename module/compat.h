@@ -13,6 +13,7 @@
 #include <linux/hrtimer.h>
 #include <linux/instrumentation.h>
 #include <linux/irqflags.h>
+#include <linux/kvm.h>
 #include <linux/mm.h>
 #include <linux/smp.h>
 #include <linux/version.h>
@@ -66,6 +67,19 @@ static __always_inline void mhv_guest_state_exit(void)
 	instrumentation_begin();
 	trace_hardirqs_off_finish();
 	instrumentation_end();
+}
+
+/*
+ * 6.12 renames for the kernel what userspace may change at any moment, so that
+ * it is read once only.
+ */
+static inline bool mhv_immediate_exit(const struct kvm_run *run)
+{
+#ifdef HINT_UNSAFE_IN_KVM
+	return READ_ONCE(run->HINT_UNSAFE_IN_KVM(immediate_exit));
+#else
+	return READ_ONCE(run->immediate_exit);
+#endif
 }
 
 static inline void mhv_eventfd_signal(struct eventfd_ctx *ctx)

@@ -613,7 +613,7 @@ static int run_loop(struct mhv_vcpu *vcpu)
 /* A vCPU that was never started: wait for INIT and SIPI, then say -EAGAIN. */
 static int wait_for_start(struct mhv_vcpu *vcpu)
 {
-	if (vcpu->run->immediate_exit)
+	if (mhv_immediate_exit(vcpu->run))
 		return -EINTR;
 	wait_for_work(vcpu);
 	if (test_bit(MHV_REQ_VM_DEAD, &vcpu->requests))
@@ -647,7 +647,7 @@ static int run_checked(struct mhv_vcpu *vcpu)
 		if (r != MHV_RESUME)
 			return r;
 	}
-	if (READ_ONCE(run->immediate_exit))
+	if (mhv_immediate_exit(run))
 		return -EINTR;
 	vcpu->ran = true;
 	if (run->request_interrupt_window || vcpu->window)

@@ -14,7 +14,6 @@
 #include <asm/debugreg.h>
 #include <asm/desc.h>
 #include <asm/mce.h>
-#include <asm/virtext.h>
 
 #include "../compat.h"
 #include "../emul/emulate.h"
@@ -69,7 +68,7 @@ static int svm_supported(void)
 	    (boot_cpu_data.x86_vendor != X86_VENDOR_AMD &&
 	     boot_cpu_data.x86_vendor != X86_VENDOR_HYGON))
 		return -ENODEV;
-	if (rdmsrl_safe(MSR_VM_CR, &vm_cr) || (vm_cr & BIT(SVM_VM_CR_SVM_DISABLE))) {
+	if (rdmsrl_safe(MSR_VM_CR, &vm_cr) || (vm_cr & SVM_VM_CR_SVM_DIS_MASK)) {
 		pr_err("SVM is disabled by firmware\n");
 		return -EOPNOTSUPP;
 	}
