@@ -152,6 +152,12 @@ static int exit_host(struct mhv_vcpu *vcpu)
 	return MHV_RESUME;
 }
 
+static int exit_nmi(struct mhv_vcpu *vcpu)
+{
+	vcpu->stat.nmi_exits++;
+	return exit_host(vcpu);
+}
+
 static int exit_vintr(struct mhv_vcpu *vcpu)
 {
 	return mhv_exit_window(vcpu, MHV_WINDOW_INTR);
@@ -217,7 +223,7 @@ static const struct svm_exit svm_exits[] = {
 	EXCEPTION(X86_TRAP_AC)	= { "#AC", exit_exception },
 	EXCEPTION(X86_TRAP_MC)	= { "#MC", exit_host },
 	[SVM_EXIT_INTR]		= { "interrupt", mhv_exit_interrupt },
-	[SVM_EXIT_NMI]		= { "nmi", exit_host },
+	[SVM_EXIT_NMI]		= { "nmi", exit_nmi },
 	[SVM_EXIT_SMI]		= { "smi", exit_host },
 	[SVM_EXIT_INIT]		= { "init", exit_host },
 	[SVM_EXIT_VINTR]	= { "vintr", exit_vintr },
