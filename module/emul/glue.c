@@ -1080,6 +1080,26 @@ int mhv_emulate(struct mhv_vcpu *vcpu, const u8 *bytes, unsigned int n)
 
 /* ---- moves, without the emulator ---- */
 
+/* Is the memory operand's address that of a page?  Its low bits are enough. */
+static bool starts_page(struct mhv_emul *e)
+{
+	const struct emul_mem *mem = &e->ctx.insn.mem;
+	const struct mhv_state *state = &e->vcpu->state;
+	u64 addr = mem->disp;
+
+	if (mem->base != EMUL_NO_REG)
+		addr += state->gpr[mem->base];
+	if (mem->index != EMUL_NO_REG)
+		addr += state->gpr[mem->index] * mem->scale;
+	if (mem->rip_rel)
+		addr += state->rip + e->ctx.insn.length;
+	if (e->ctx.insn.mode != EMUL_MODE_LONG || mem->seg >= EMUL_FS) {
+		mhv_state_need(e->vcpu, MHV_G_SEG);
+		addr += state->seg[mem->seg].base;
+	}
+	return !offset_in_page(addr);
+}
+
 /*
  * What drivers do to registers of devices is nearly always a plain move, and
  * the CPU has checked its segment, its page and its privilege before it
@@ -1090,18 +1110,13 @@ static bool is_simple_move(struct mhv_emul *e)
 {
 	const struct emul_insn *insn = &e->ctx.insn;
 	unsigned int len = insn->op_bytes;
-	u64 linear;
 
 	if (!e->hint_valid || (insn->mode != EMUL_MODE_LONG && insn->mode != EMUL_MODE_PROT32) ||
 	    offset_in_page(e->hint) + len > PAGE_SIZE)
 		return false;
 	/* The start of a page may be the second half of an operand. */
-	if (!offset_in_page(e->hint)) {
-		load_ctx(e);
-		if (emul_linear(&e->ctx, insn->mem.seg, emul_effective(&e->ctx, &insn->mem),
-				0, EMUL_ACC_READ, &linear) || offset_in_page(linear))
-			return false;
-	}
+	if (!offset_in_page(e->hint) && !starts_page(e))
+		return false;
 	if (insn->map == EMUL_MAP_0F)
 		return insn->opcode == 0xb6 || insn->opcode == 0xb7;
 	return (insn->opcode >= 0x88 && insn->opcode <= 0x8b) ||
