@@ -478,6 +478,47 @@ void mhv_clock_load(struct mhv_vcpu *vcpu, int cpu)
 		mhv_request(vcpu, MHV_REQ_CLOCK);
 }
 
+/* ---- suspend ---- */
+
+static u64 suspend_tsc;
+
+/**
+ * mhv_clock_suspend - the machine is about to sleep
+ *
+ * Context: one CPU left, interrupts off, every thread of a VMM frozen.
+ */
+void mhv_clock_suspend(void)
+{
+	suspend_tsc = rdtsc();
+}
+
+/**
+ * mhv_clock_resume - the machine woke up, perhaps with its TSC back at 0
+ * @vm: a VM; its guest's TSCs go on from where they were, its clock by the
+ *	time that the machine slept
+ *
+ * Context: as mhv_clock_suspend(), after the timekeeper's own resume.
+ */
+void mhv_clock_resume(struct mhv_vm *vm)
+{
+	u64 tsc = rdtsc(), lost = tsc < suspend_tsc ? suspend_tsc - tsc : 0;
+	struct mhv_vcpu *vcpu;
+	struct clock_pair now;
+	unsigned long i, flags;
+
+	mhv_for_each_vcpu(i, vcpu, vm) {
+		vcpu->state.tsc_offset += scale_tsc(vcpu, lost);
+		vcpu->avail |= MHV_G_TSC;	/* the CPU never changes it */
+		vcpu->dirty |= MHV_G_TSC;
+		mhv_request(vcpu, MHV_REQ_CLOCK);
+	}
+	read_pair(&now);
+	raw_spin_lock_irqsave(&vm->clock.lock, flags);
+	vm->clock.last_tsc_offset += lost;
+	update_master(vm, &now, true);
+	raw_spin_unlock_irqrestore(&vm->clock.lock, flags);
+}
+
 /**
  * mhv_kvmclock_set - MSR_KVM_SYSTEM_TIME, old or new, is written
  * @vcpu: the vCPU

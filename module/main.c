@@ -131,12 +131,14 @@ static int cpu_goes(unsigned int cpu)
 /* Suspend: the other CPUs are offline by now; this is about the last one. */
 static int mhv_suspend(void)
 {
+	mhv_clock_suspend();
 	mhv_backend->cpu_off();
 	return 0;
 }
 
 static void mhv_resume(void)
 {
+	mhv_vms_resumed();
 	if (hardware_on && mhv_backend->cpu_on())
 		pr_err("the hardware is somebody else's after resume; VMs will fail to run\n");
 }

@@ -621,6 +621,8 @@ void mhv_wall_clock_set(struct mhv_vm *vm, u64 gpa);
 int mhv_kvmclock_stopped(struct mhv_vcpu *vcpu);
 void mhv_clock_update(struct mhv_vcpu *vcpu);
 void mhv_clock_load(struct mhv_vcpu *vcpu, int cpu);
+void mhv_clock_suspend(void);
+void mhv_clock_resume(struct mhv_vm *vm);
 void mhv_clock_vm_init(struct mhv_vm *vm);
 void mhv_clock_vcpu_init(struct mhv_vcpu *vcpu);
 
@@ -664,6 +666,7 @@ void mhv_vcpu_destroy(struct mhv_vcpu *vcpu);
 long mhv_vm_create(unsigned long type);
 void mhv_vm_get(struct mhv_vm *vm);
 void mhv_vm_put(struct mhv_vm *vm);
+void mhv_vms_resumed(void);
 int mhv_check_extension(struct mhv_vm *vm, long cap);
 int mhv_hardware_get(void);
 void mhv_hardware_put(void);

@@ -71,6 +71,20 @@ static void vm_destroy(struct mhv_vm *vm)
 	kvfree(vm);
 }
 
+/**
+ * mhv_vms_resumed() - the machine woke up: let guests' time go on
+ *
+ * Context: one CPU, interrupts off; every thread of a VMM is frozen, so that
+ * the list holds still.
+ */
+void mhv_vms_resumed(void)
+{
+	struct mhv_vm *vm;
+
+	list_for_each_entry(vm, &vm_list, link)
+		mhv_clock_resume(vm);
+}
+
 static void vm_last_put(struct kref *users)
 {
 	struct mhv_vm *vm = container_of(users, struct mhv_vm, users);
