@@ -9,7 +9,7 @@
  *
  * Locks, outermost first; take them in this order only:
  *
- *   mhv_global      mutex   list of VMs, hardware enable count
+ *   mhv_global      mutex   hardware enable count
  *   vm->lock        mutex   creation of vCPUs, irqchip, PIT; capabilities
  *   vcpu->mutex     mutex   every vCPU ioctl; owns each [v] field
  *   vm->slots_lock  mutex   writers of memslots and I/O buses, dirty log
@@ -201,13 +201,12 @@ struct mhv_event {
 enum mhv_request {
 	MHV_REQ_VM_DEAD,	/* leave with -EIO */
 	MHV_REQ_TRIPLE_FAULT,	/* leave with KVM_EXIT_SHUTDOWN */
-	MHV_REQ_APIC_RESET_VAPIC, /* the APIC base or mode changed */
-	MHV_REQ_CLOCK,		/* write the kvmclock page anew */
 	MHV_REQ_SCAN_EOI,	/* the set of vectors whose EOI is reported changed */
-	MHV_REQ_NMI,		/* take vcpu->nmi_queued into account */
-	MHV_REQ_EVENT,		/* look again whether something can be injected */
+	MHV_REQ_CLOCK,		/* write the kvmclock page anew */
 	MHV_REQ_IOAPIC_EOI,	/* leave with KVM_EXIT_IOAPIC_EOI */
-	MHV_REQ_UNBLOCK,	/* a halted vCPU looks again */
+	MHV_REQ_NMI,		/* take vcpu->nmi_queued into account */
+	MHV_REQ_UNBLOCK,	/* INIT or SIPI, or a halted vCPU is to look again */
+	MHV_REQ_EVENT,		/* look again whether something can be injected */
 };
 
 /* vcpu->mode; IN_GUEST is set before the last look at vcpu->requests. */

@@ -55,7 +55,7 @@ void mhv_state_fetch(struct mhv_vcpu *vcpu, u32 groups)
  * @vcpu: any vCPU
  *
  * Wakes it if it is halted; makes it exit if it is in the guest.  The full
- * barrier pairs with the one in enter(): either that CPU sees the request
+ * barrier pairs with the one in run_once(): either that CPU sees the request
  * before it enters, or this one sees MHV_IN_GUEST and interrupts it.
  *
  * Context: any, also with raw locks held and interrupts off.
@@ -101,7 +101,7 @@ void mhv_kick_all(struct mhv_vm *vm, bool wait)
 	/* Without memory for a mask every CPU gets the interrupt. */
 	have = zalloc_cpumask_var(&mask, GFP_ATOMIC);
 	preempt_disable();
-	smp_mb();	/* pairs with the barrier in enter(), as in mhv_kick() */
+	smp_mb();	/* pairs with the barrier in run_once(), as in mhv_kick() */
 	mhv_for_each_vcpu(i, vcpu, vm) {
 		cpu = READ_ONCE(vcpu->cpu);
 		if (have && cpu >= 0 && READ_ONCE(vcpu->mode) == MHV_IN_GUEST)
