@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * irq_ioapic.c - the IOAPIC: registers, edges, levels with remote IRR and EOI, masks, and what
- * KVM_IRQ_LINE_STATUS says.
+ * irq_ioapic.c - the IOAPIC: registers, edges, levels with remote IRR and EOI, masks, NMI.
  */
 #include "guest.h"
 #include "vm.h"
@@ -149,68 +148,4 @@ TEST(levels)
 TEST(nmi_by_a_pin)
 {
 	serve(nmi_guest, 1);
-}
-
-static void status_guest(void)
-{
-	setup();
-	ioapic_entry(PIN, VECTOR | 0x10000);
-	guest_sync(0);
-	ioapic_entry(PIN, VECTOR);
-	guest_sync(0);
-	GUEST_EXPECT_EQ(take(), 1);
-	eoi();
-	guest_sync(0);
-	guest_done();
-}
-
-static int line_status(struct vm *vm, u32 level)
-{
-	struct kvm_irq_level line = { .irq = PIN, .level = level };
-
-	xioctl(vm->fd, KVM_IRQ_LINE_STATUS, &line);
-	return line.status;
-}
-
-TEST(irq_line_status)
-{
-	struct vcpu *vcpu;
-	struct vm *vm;
-
-	NEED_CAP(KVM_CAP_IRQ_INJECT_STATUS);
-	vcpu = guest_new_irqchip(status_guest);
-	vm = vcpu->vm;
-	run_sync(vcpu);
-	EXPECT_EQ(line_status(vm, 1), -1);	/* masked: ignored */
-	EXPECT_EQ(line_status(vm, 0), 1);
-	run_sync(vcpu);
-	EXPECT_EQ(line_status(vm, 1), 1);	/* delivered */
-	EXPECT_EQ(line_status(vm, 1), 0);	/* high already: coalesced */
-	EXPECT_EQ(line_status(vm, 0), 1);
-	run_sync(vcpu);
-	EXPECT_EQ(line_status(vm, 1), 1);
-	run_done(vcpu);
-}
-
-/* A GSI of 0..15 goes to the PIC and the IOAPIC, 16..23 to the IOAPIC, others nowhere. */
-static void both_guest(void)
-{
-	setup();
-	isr_table[0x23] = on_irq;
-	pic_init(0);
-	ioapic_entry(3, VECTOR);
-	guest_sync(0);
-	GUEST_EXPECT_EQ(take(), 2);
-	guest_done();
-}
-
-TEST(default_routing)
-{
-	struct vcpu *vcpu = guest_new_irqchip(both_guest);
-
-	run_sync(vcpu);
-	vm_irq_line(vcpu->vm, 3, 1);
-	vm_irq_line(vcpu->vm, 24, 1);
-	vm_irq_line(vcpu->vm, 4095, 1);
-	run_done(vcpu);
 }

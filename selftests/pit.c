@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * pit.c - the in-kernel 8254: periodic and one-shot channel 0, its interrupts through the PIC,
- * reading counters, channel 2 with the speaker port, GET/SET_PIT2.
+ * pit.c - the in-kernel 8254's interrupts through the PIC: channel 0, periodic and one-shot.
  */
 #include "guest.h"
 #include "vm.h"
@@ -84,21 +83,6 @@ static void periodic_guest(void)
 	guest_done();
 }
 
-TEST(periodic)
-{
-	struct kvm_pit_config config = { .flags = KVM_PIT_SPEAKER_DUMMY };
-	struct vm *vm;
-	struct vcpu *vcpu;
-
-	NEED_CAP(KVM_CAP_PIT2);
-	vm = vm_new_irqchip();
-	xioctl(vm->fd, KVM_CREATE_PIT2, &config);
-	vcpu = vcpu_new(vm, 0);
-	vcpu_cpuid(vcpu);
-	vcpu_long(vcpu, periodic_guest, 0);
-	run_done(vcpu);
-}
-
 static struct vcpu *start(void (*fn)(void))
 {
 	struct kvm_pit_config config = { .flags = KVM_PIT_SPEAKER_DUMMY };
@@ -108,6 +92,11 @@ static struct vcpu *start(void (*fn)(void))
 	vcpu = guest_new_irqchip(fn);
 	xioctl(vcpu->vm->fd, KVM_CREATE_PIT2, &config);
 	return vcpu;
+}
+
+TEST(periodic)
+{
+	run_done(start(periodic_guest));
 }
 
 static void one_shot_guest(void)
@@ -136,124 +125,4 @@ static void one_shot_guest(void)
 TEST(one_shot)
 {
 	run_done(start(one_shot_guest));
-}
-
-static void counter_guest(void)
-{
-	u16 first, second;
-	u8 status;
-
-	program(0x74, 0xf000);			/* channel 1, mode 2 */
-	for (int i = 0; i < 1000; i++) {
-		first = latch(1);
-		GUEST_EXPECT(first && first <= 0xf000);
-	}
-	/* A latched value stays until it is read. */
-	outb(0x43, 0x40);
-	wait_counts(100);
-	outb(0x43, 0x40);
-	first = inb(0x41);
-	first |= inb(0x41) << 8;
-	second = latch(1);
-	GUEST_EXPECT(first != second);
-	/* Read-back: status of channel 1. */
-	outb(0x43, 0xe4);
-	status = inb(0x41);
-	GUEST_EXPECT_EQ(status & 0x3f, 0x34);
-	/* Read-back of both: the status first, then the count. */
-	outb(0x43, 0xc4);
-	status = inb(0x41);
-	GUEST_EXPECT_EQ(status & 0x3f, 0x34);
-	first = inb(0x41);
-	first |= inb(0x41) << 8;
-	GUEST_EXPECT(first && first <= 0xf000);
-	guest_done();
-}
-
-TEST(reading)
-{
-	run_done(start(counter_guest));
-}
-
-static void speaker_guest(void)
-{
-	outb(0x61, 0);
-	program(0xb0, 2000);			/* channel 2, mode 0, gate off */
-	GUEST_EXPECT_EQ(inb(0x61) & 0x23, 0);
-	outb(0x61, 1);				/* the gate starts it */
-	GUEST_WAIT(inb(0x61) & 0x20);
-	GUEST_EXPECT_EQ(inb(0x61) & 3, 1);
-	outb(0x61, 3);
-	GUEST_EXPECT_EQ(inb(0x61) & 3, 3);
-	/* Bit 4 is the refresh clock: it toggles. */
-	for (int seen = 0; seen != 3; )
-		seen |= inb(0x61) & 0x10 ? 1 : 2;
-	guest_done();
-}
-
-TEST(speaker_port)
-{
-	run_done(start(speaker_guest));
-}
-
-static void state_guest(void)
-{
-	program(0x34, 0x1234);
-	program(0xb6, 0x4321);
-	outb(0x61, 3);
-	guest_sync(0);
-	GUEST_EXPECT(latch(1) <= 0x2000);
-	guest_done();
-}
-
-TEST(get_and_set)
-{
-	struct kvm_pit_state2 state;
-	struct vcpu *vcpu;
-
-	NEED_CAP(KVM_CAP_PIT_STATE2);
-	vcpu = start(state_guest);
-	run_sync(vcpu);
-	xioctl(vcpu->vm->fd, KVM_GET_PIT2, &state);
-	EXPECT_EQ(state.channels[0].count, 0x1234);
-	EXPECT_EQ(state.channels[0].mode, 2);
-	EXPECT_EQ(state.channels[0].bcd, 0);
-	EXPECT_EQ(state.channels[0].rw_mode, 3);
-	EXPECT_EQ(state.channels[0].gate, 1);
-	EXPECT_EQ(state.channels[2].count, 0x4321);
-	EXPECT_EQ(state.channels[2].mode, 3);
-	EXPECT_EQ(state.channels[2].gate, 1);
-	EXPECT_EQ(state.flags & KVM_PIT_FLAGS_HPET_LEGACY, 0);
-	EXPECT_EQ(state.flags & KVM_PIT_FLAGS_SPEAKER_DATA_ON, KVM_PIT_FLAGS_SPEAKER_DATA_ON);
-	state.channels[1].count = 0x2000;
-	state.channels[1].mode = 2;
-	state.channels[1].rw_mode = 3;
-	state.channels[1].gate = 1;
-	state.flags = 0;
-	xioctl(vcpu->vm->fd, KVM_SET_PIT2, &state);
-	xioctl(vcpu->vm->fd, KVM_GET_PIT2, &state);
-	EXPECT_EQ(state.channels[1].count, 0x2000);
-	EXPECT_EQ(state.flags, 0);
-	run_done(vcpu);
-}
-
-static void no_speaker_guest(void)
-{
-	outb(0x43, 0x34);
-	guest_sync(inb(0x61));
-}
-
-/* Without the flag, port 0x61 is userspace's; so is port 0x40 where there is no PIT. */
-TEST(port_0x61_is_optional)
-{
-	struct kvm_pit_config config = { .flags = 0 };
-	struct vcpu *vcpu;
-
-	NEED_CAP(KVM_CAP_PIT2);
-	vcpu = guest_new_irqchip(no_speaker_guest);
-	xioctl(vcpu->vm->fd, KVM_CREATE_PIT2, &config);
-	*(u8 *)expect_pio(vcpu, KVM_EXIT_IO_IN, 0x61, 1, 1) = 0x77;
-	EXPECT_EQ(run_sync(vcpu), 0x77);
-	vcpu = guest_new_irqchip(no_speaker_guest);
-	expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x43, 1, 1);
 }
