@@ -501,7 +501,8 @@ static bool host_has(u32 leaf, u32 sub, unsigned int reg, u32 mask)
 
 /* ---- a vCPU's CPUID ---- */
 
-static struct kvm_cpuid_entry2 *vcpu_find(struct mhv_vcpu *vcpu, u32 leaf, u32 sub)
+static __always_inline struct kvm_cpuid_entry2 *find_inline(struct mhv_vcpu *vcpu,
+							    u32 leaf, u32 sub)
 {
 	struct kvm_cpuid_entry2 *e = vcpu->cpuid, *end = e + vcpu->nr_cpuid;
 	u32 class = leaf >> 30, n = leaf & GENMASK(29, 0);
@@ -522,6 +523,11 @@ static struct kvm_cpuid_entry2 *vcpu_find(struct mhv_vcpu *vcpu, u32 leaf, u32 s
 			return e;
 	}
 	return NULL;
+}
+
+static struct kvm_cpuid_entry2 *vcpu_find(struct mhv_vcpu *vcpu, u32 leaf, u32 sub)
+{
+	return find_inline(vcpu, leaf, sub);
 }
 
 /**
@@ -566,6 +572,30 @@ static const struct kvm_cpuid_entry2 *out_of_range(struct mhv_vcpu *vcpu, u32 *l
 	return vcpu_find(vcpu, *leaf, sub);
 }
 
+/* What a leaf or sub-leaf reads as that userspace has not set. */
+static noinline void cpuid_absent(struct mhv_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx,
+				  u32 *edx)
+{
+	u32 leaf = *eax, sub = *ecx;
+	const struct kvm_cpuid_entry2 *e = out_of_range(vcpu, &leaf, sub);
+
+	*eax = e ? e->eax : 0;
+	*ebx = e ? e->ebx : 0;
+	*ecx = e ? e->ecx : 0;
+	*edx = e ? e->edx : 0;
+	if (e || (leaf != 0xb && leaf != 0x1f))
+		return;
+	/*
+	 * Topology leaves: past the last level, CL still is the sub-leaf and
+	 * EDX the x2APIC id.  Sub-leaf 1 exists if the leaf is implemented.
+	 */
+	e = vcpu_find(vcpu, leaf, 1);
+	if (e) {
+		*ecx = sub & 0xff;
+		*edx = e->edx;
+	}
+}
+
 /**
  * mhv_cpuid - what the guest reads
  * @vcpu: the vCPU
@@ -578,34 +608,16 @@ static const struct kvm_cpuid_entry2 *out_of_range(struct mhv_vcpu *vcpu, u32 *l
  */
 void mhv_cpuid(struct mhv_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx)
 {
-	u32 leaf = *eax, sub = *ecx;
-	const struct kvm_cpuid_entry2 *e = vcpu_find(vcpu, leaf, sub);
+	const struct kvm_cpuid_entry2 *e = find_inline(vcpu, *eax, *ecx);
 
-	if (unlikely(!e))
-		e = out_of_range(vcpu, &leaf, sub);
-	if (likely(e)) {
-		*eax = e->eax;
-		*ebx = e->ebx;
-		*ecx = e->ecx;
-		*edx = e->edx;
+	if (unlikely(!e)) {
+		cpuid_absent(vcpu, eax, ebx, ecx, edx);
 		return;
 	}
-
-	*eax = 0;
-	*ebx = 0;
-	*ecx = 0;
-	*edx = 0;
-	/*
-	 * Topology leaves: past the last level, CL still is the sub-leaf and
-	 * EDX the x2APIC id.  Sub-leaf 1 exists if the leaf is implemented.
-	 */
-	if (leaf == 0xb || leaf == 0x1f) {
-		e = vcpu_find(vcpu, leaf, 1);
-		if (e) {
-			*ecx = sub & 0xff;
-			*edx = e->edx;
-		}
-	}
+	*eax = e->eax;
+	*ebx = e->ebx;
+	*ecx = e->ecx;
+	*edx = e->edx;
 }
 
 static void set_bit_if(u32 *reg, u32 bit, bool on)
