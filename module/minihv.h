@@ -414,6 +414,7 @@ struct mhv_vm {
 	struct mhv_vm_clock clock;
 	u32 default_tsc_khz;		/* [l] for vCPUs to come */
 	u64 disabled_quirks;		/* [l] */
+	u32 manual_dirty_log;		/* [l] KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE, _INITIALLY_SET */
 	u64 tss_addr;			/* [l] stored; no backend of ours uses it */
 	u64 identity_map_addr;		/* [l] likewise */
 	unsigned long nr_mmu_pages;	/* [l] likewise */

@@ -140,6 +140,11 @@ static long ioc_get_dirty_log(void *obj, void *arg)
 	return mhv_dirty_log_get(obj, arg);
 }
 
+static long ioc_clear_dirty_log(void *obj, void *arg)
+{
+	return mhv_dirty_log_clear(obj, arg);
+}
+
 static long ioc_coalesced_add(void *obj, void *arg)
 {
 	return mhv_coalesced_add(obj, arg);
@@ -442,6 +447,20 @@ static long cap_max_vcpu_id(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
 	return r;
 }
 
+static long cap_manual_dirty_log(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
+{
+	u64 allowed = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
+
+	if (cap->args[0] & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE)
+		allowed |= KVM_DIRTY_LOG_INITIALLY_SET;
+	if (cap->args[0] & ~allowed)
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	WRITE_ONCE(vm->manual_dirty_log, cap->args[0]);
+	mutex_unlock(&vm->lock);
+	return 0;
+}
+
 static const struct {
 	u32 cap;
 	long (*enable)(struct mhv_vm *vm, const struct kvm_enable_cap *cap);
@@ -451,6 +470,7 @@ static const struct {
 	{ KVM_CAP_EXCEPTION_PAYLOAD,	cap_exception_payload },
 	{ KVM_CAP_MSR_PLATFORM_INFO,	cap_platform_info },
 	{ KVM_CAP_MAX_VCPU_ID,		cap_max_vcpu_id },
+	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, cap_manual_dirty_log },
 };
 
 static long ioc_enable_cap(void *obj, void *arg)
@@ -476,6 +496,7 @@ static const struct mhv_ioctl vm_ioctls[] = {
 	{ KVM_CREATE_VCPU,		VALUE,	ioc_create_vcpu },
 	{ KVM_SET_USER_MEMORY_REGION,	IN,	ioc_set_memory_region },
 	{ KVM_GET_DIRTY_LOG,		IN,	ioc_get_dirty_log },
+	{ KVM_CLEAR_DIRTY_LOG,		IN,	ioc_clear_dirty_log },
 	{ KVM_REGISTER_COALESCED_MMIO,	IN,	ioc_coalesced_add },
 	{ KVM_UNREGISTER_COALESCED_MMIO, IN,	ioc_coalesced_remove },
 	{ KVM_IRQFD,			IN,	ioc_irqfd },

@@ -136,3 +136,106 @@ TEST(errors)
 	log.dirty_bitmap = (void *)8;
 	EXPECT_ERRNO(ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log), EFAULT);
 }
+
+static int clear_log(struct vm *vm, u32 first, u32 npages)
+{
+	struct kvm_clear_dirty_log log = {
+		.slot = 1, .first_page = first, .num_pages = npages, .dirty_bitmap = bitmap,
+	};
+
+	return ioctl(vm->fd, KVM_CLEAR_DIRTY_LOG, &log);
+}
+
+static int manual_protect(struct vm *vm, u64 how)
+{
+	struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, .args = { how },
+	};
+
+	return ioctl(vm->fd, KVM_ENABLE_CAP, &cap);
+}
+
+/* Reading leaves the bits; what is cleared by page is logged anew, the rest stays dirty. */
+TEST(cleared_by_page)
+{
+	struct vcpu *vcpu = guest_new(guest);
+	struct vm *vm = vcpu->vm;
+	u8 *mem = mem_alloc(PAGES * 0x1000);
+
+	if (!(dev_cap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE))
+		test_skip("no KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2");
+	EXPECT_ERRNO(manual_protect(vm, 8), EINVAL);
+	EXPECT_ERRNO(manual_protect(vm, KVM_DIRTY_LOG_INITIALLY_SET), EINVAL);
+	ASSERT_RET(manual_protect(vm, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE), 0);
+	ASSERT_RET(vm_slot(vm, 1, KVM_MEM_LOG_DIRTY_PAGES, BASE, PAGES * 0x1000, mem), 0);
+	run_sync(vcpu);
+	expect_dirty(vm, (int[]){ 0, 63, 64, PAGES - 1, -1 });
+	expect_dirty(vm, (int[]){ 0, 63, 64, PAGES - 1, -1 });
+
+	memset(bitmap, 0xff, sizeof(bitmap));
+	EXPECT_ERRNO(clear_log(vm, 1, 64), EINVAL);
+	EXPECT_ERRNO(clear_log(vm, 0, 65), EINVAL);
+	EXPECT_ERRNO(clear_log(vm, 0, PAGES + 1), EINVAL);
+	EXPECT_ERRNO(clear_log(vm, 704, 0), EINVAL);
+	expect_dirty(vm, (int[]){ 0, 63, 64, PAGES - 1, -1 });
+
+	/* Page 0 alone of the first word; then all of the last, which is not whole. */
+	memset(bitmap, 0, sizeof(bitmap));
+	bitmap[0] = 3;
+	ASSERT_RET(clear_log(vm, 0, 64), 0);
+	expect_dirty(vm, (int[]){ 63, 64, PAGES - 1, -1 });
+	memset(bitmap, 0xff, sizeof(bitmap));
+	ASSERT_RET(clear_log(vm, 640, PAGES - 640), 0);
+	expect_dirty(vm, (int[]){ 63, 64, -1 });
+
+	run_sync(vcpu);
+	run_sync(vcpu);
+	expect_dirty(vm, (int[]){ 2, 3, 63, 64, 513, -1 });
+	memset(bitmap, 0xff, sizeof(bitmap));
+	ASSERT_RET(clear_log(vm, 0, PAGES), 0);
+	expect_dirty(vm, (int[]){ -1 });
+}
+
+/* All pages begin dirty; those that are cleared are logged from then on. */
+TEST(initially_set)
+{
+	const u32 both = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET;
+	struct vcpu *vcpu = guest_new(guest);
+	struct vm *vm = vcpu->vm;
+	u8 *mem = mem_alloc(PAGES * 0x1000);
+	static int all[PAGES + 1];
+
+	if ((dev_cap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) & both) != both)
+		test_skip("no KVM_DIRTY_LOG_INITIALLY_SET");
+	for (int i = 0; i < PAGES; i++)
+		all[i] = i;
+	all[PAGES] = -1;
+	ASSERT_RET(manual_protect(vm, both), 0);
+	/* Written, and writable, before the log began. */
+	ASSERT_RET(vm_slot(vm, 1, 0, BASE, PAGES * 0x1000, mem), 0);
+	run_sync(vcpu);
+	ASSERT_RET(vm_slot(vm, 1, KVM_MEM_LOG_DIRTY_PAGES, BASE, PAGES * 0x1000, mem), 0);
+	expect_dirty(vm, all);
+	ASSERT_RET(clear_log(vm, 0, PAGES), 0);
+	expect_dirty(vm, (int[]){ -1 });
+	run_sync(vcpu);
+	run_sync(vcpu);
+	expect_dirty(vm, (int[]){ 2, 3, 64, 513, -1 });
+}
+
+TEST(clear_errors)
+{
+	struct vm *vm = vm_new();
+	struct kvm_clear_dirty_log log = { .slot = 1, .num_pages = 64, .dirty_bitmap = bitmap };
+
+	EXPECT_ERRNO(clear_log(vm, 0, 64), ENOENT);
+	log.slot = dev_cap(KVM_CAP_NR_MEMSLOTS);
+	EXPECT_ERRNO(ioctl(vm->fd, KVM_CLEAR_DIRTY_LOG, &log), EINVAL);
+	ASSERT_RET(vm_slot(vm, 1, 0, BASE, 0x40000, mem_alloc(0x40000)), 0);
+	EXPECT_ERRNO(clear_log(vm, 0, 64), ENOENT);
+	ASSERT_RET(vm_slot(vm, 2, KVM_MEM_LOG_DIRTY_PAGES, BASE + 0x40000, 0x40000,
+			   mem_alloc(0x40000)), 0);
+	log.slot = 2;
+	log.dirty_bitmap = (void *)8;
+	EXPECT_ERRNO(ioctl(vm->fd, KVM_CLEAR_DIRTY_LOG, &log), EFAULT);
+}

@@ -96,6 +96,7 @@ int mhv_memslot_set(struct mhv_vm *vm, const struct kvm_userspace_memory_region 
 const struct mhv_memslot *mhv_memslot_find(struct mhv_vm *vm, gfn_t gfn);
 unsigned long mhv_gfn_to_hva(struct mhv_vm *vm, gfn_t gfn, bool write);
 int mhv_dirty_log_get(struct mhv_vm *vm, struct kvm_dirty_log *log);
+int mhv_dirty_log_clear(struct mhv_vm *vm, struct kvm_clear_dirty_log *log);
 void mhv_mark_dirty(struct mhv_vm *vm, const struct mhv_memslot *slot, gfn_t gfn);
 
 static __always_inline bool mhv_slot_has(const struct mhv_memslot *slot, gfn_t gfn)
@@ -231,7 +232,7 @@ void mhv_mmu_publish(struct mhv_vm *vm, struct mhv_memslots *slots,
 void mhv_mmu_zap_slot(struct mhv_vm *vm, const struct mhv_memslot *slot);
 void mhv_mmu_start_logging(struct mhv_vm *vm, const struct mhv_memslot *slot);
 void mhv_mmu_collect_dirty(struct mhv_vm *vm, const struct mhv_memslot *slot,
-			   unsigned long first, unsigned int nr, unsigned long *out);
+			   unsigned long first, unsigned int nr, unsigned long *bits);
 void mhv_mmu_flush(struct mhv_vm *vm);
 int mhv_notifier_register(struct mhv_vm *vm);
 void mhv_notifier_unregister(struct mhv_vm *vm);

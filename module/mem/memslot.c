@@ -178,6 +178,12 @@ static unsigned long dirty_words(const struct mhv_memslot *slot)
 	return BITS_TO_LONGS(slot->npages);
 }
 
+/* With all bits set to begin with, nothing need be caught until some are cleared. */
+static bool initially_set(struct mhv_vm *vm)
+{
+	return READ_ONCE(vm->manual_dirty_log) & KVM_DIRTY_LOG_INITIALLY_SET;
+}
+
 /*
  * Put @add in the place of @del (either may be NULL) where readers find it.
  * What they may still hold is freed when they have been waited for: here if a
@@ -213,7 +219,8 @@ static int slots_replace(struct mhv_vm *vm, const struct mhv_memslot *del,
 		mhv_mmu_zap_slot(vm, del);
 		mhv_mmu_publish(vm, new, NULL);
 	} else if (del && add->dirty && !del->dirty) {
-		mhv_mmu_start_logging(vm, add);
+		if (!initially_set(vm))
+			mhv_mmu_start_logging(vm, add);
 	} else if (del && !add->dirty && del->dirty) {
 		mhv_mmu_zap_slot(vm, add);	/* come back as large pages */
 	}
@@ -251,7 +258,8 @@ static bool region_valid(const struct kvm_userspace_memory_region *mem)
 }
 
 /* Make the slot that a valid request describes, with its dirty bitmap. */
-static struct mhv_memslot *slot_create(const struct kvm_userspace_memory_region *mem,
+static struct mhv_memslot *slot_create(struct mhv_vm *vm,
+				       const struct kvm_userspace_memory_region *mem,
 				       const struct mhv_memslot *old)
 {
 	struct mhv_memslot *slot = kzalloc(sizeof(*slot), GFP_KERNEL_ACCOUNT);
@@ -267,12 +275,15 @@ static struct mhv_memslot *slot_create(const struct kvm_userspace_memory_region 
 		return slot;
 
 	slot->dirty = old ? old->dirty : NULL;
-	if (!slot->dirty)
-		slot->dirty = kvcalloc(dirty_words(slot), sizeof(long), GFP_KERNEL_ACCOUNT);
+	if (slot->dirty)
+		return slot;
+	slot->dirty = kvcalloc(dirty_words(slot), sizeof(long), GFP_KERNEL_ACCOUNT);
 	if (!slot->dirty) {
 		kfree(slot);
 		return NULL;
 	}
+	if (initially_set(vm))
+		bitmap_set(slot->dirty, 0, slot->npages);
 	return slot;
 }
 
@@ -301,7 +312,7 @@ static int slot_set(struct mhv_vm *vm, const struct kvm_userspace_memory_region 
 			return -EINVAL;
 	}
 
-	new = slot_create(mem, old);
+	new = slot_create(vm, mem, old);
 	if (!new)
 		return -ENOMEM;
 	r = slots_replace(vm, old, new);
@@ -414,6 +425,7 @@ static int dirty_copy(struct mhv_vm *vm, const struct mhv_memslot *slot,
 
 	for (first = 0; first < words && !r; first += nr) {
 		nr = min_t(unsigned long, words - first, DIRTY_CHUNK);
+		memset(buf, 0xff, nr * sizeof(long));
 		mhv_mmu_collect_dirty(vm, slot, first, nr, buf);
 		any = any || memchr_inv(buf, 0, nr * sizeof(long));
 		if (copy_to_user(out + first, buf, nr * sizeof(long))) {
@@ -438,7 +450,9 @@ static int dirty_copy(struct mhv_vm *vm, const struct mhv_memslot *slot,
  * @log: the request, already copied from userspace
  *
  * Gives the bitmap of frames written since the last call, rounded up to 64
- * bits, and starts anew: they are write-protected again.
+ * bits, and starts anew: they are write-protected again.  Where userspace
+ * chose KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2 it does the latter itself, by
+ * KVM_CLEAR_DIRTY_LOG, and until then bits only come.
  *
  * Context: may sleep; takes slots_lock.
  *
@@ -454,8 +468,79 @@ int mhv_dirty_log_get(struct mhv_vm *vm, struct kvm_dirty_log *log)
 		return -EINVAL;
 	mutex_lock(&vm->slots_lock);
 	slot = xa_load(vm->slots->ids, (u16)log->slot);
-	if (slot && slot->dirty)
+	if (slot && slot->dirty && READ_ONCE(vm->manual_dirty_log))
+		r = copy_to_user(log->dirty_bitmap, slot->dirty,
+				 dirty_words(slot) * sizeof(long)) ? -EFAULT : 0;
+	else if (slot && slot->dirty)
 		r = dirty_copy(vm, slot, log->dirty_bitmap);
+	mutex_unlock(&vm->slots_lock);
+	return r;
+}
+
+/* Does the range begin at a word, and end at one or at the slot's end? */
+static bool clear_valid(const struct mhv_memslot *slot, const struct kvm_clear_dirty_log *log)
+{
+	if (log->first_page % BITS_PER_LONG || log->first_page > slot->npages ||
+	    log->num_pages > slot->npages - log->first_page)
+		return false;
+	return log->num_pages == slot->npages - log->first_page ||
+	       log->num_pages % BITS_PER_LONG == 0;
+}
+
+static int dirty_clear(struct mhv_vm *vm, const struct mhv_memslot *slot,
+		       const struct kvm_clear_dirty_log *log)
+{
+	unsigned long words = BITS_TO_LONGS((unsigned long)log->num_pages);
+	unsigned long first = log->first_page / BITS_PER_LONG;
+	unsigned long __user *in = log->dirty_bitmap;
+	unsigned long buf[DIRTY_CHUNK], at;
+	unsigned int nr;
+	bool any = false;
+	int r = 0;
+
+	for (at = 0; at < words; at += nr) {
+		nr = min_t(unsigned long, words - at, DIRTY_CHUNK);
+		if (copy_from_user(buf, in + at, nr * sizeof(long))) {
+			r = -EFAULT;
+			break;
+		}
+		mhv_mmu_collect_dirty(vm, slot, first + at, nr, buf);
+		any = any || memchr_inv(buf, 0, nr * sizeof(long));
+		cond_resched();
+	}
+	if (any)
+		mhv_mmu_flush(vm);
+	return r;
+}
+
+/**
+ * mhv_dirty_log_clear - KVM_CLEAR_DIRTY_LOG
+ * @vm: the VM
+ * @log: the request, already copied from userspace
+ *
+ * Logs the frames anew whose bits userspace gives, and which are dirty.
+ *
+ * Context: may sleep; takes slots_lock.
+ *
+ * Returns: 0; -EINVAL for a slot number or a range out of bounds, or not of
+ * whole words; -ENOENT if there is no such slot or it does not log; -EFAULT.
+ */
+int mhv_dirty_log_clear(struct mhv_vm *vm, struct kvm_clear_dirty_log *log)
+{
+	const struct mhv_memslot *slot;
+	int r;
+
+	if ((log->slot >> 16) || (u16)log->slot >= MHV_NR_MEMSLOTS ||
+	    log->first_page % BITS_PER_LONG)
+		return -EINVAL;
+	mutex_lock(&vm->slots_lock);
+	slot = xa_load(vm->slots->ids, (u16)log->slot);
+	if (!slot || !slot->dirty)
+		r = -ENOENT;
+	else if (!clear_valid(slot, log))
+		r = -EINVAL;
+	else
+		r = dirty_clear(vm, slot, log);
 	mutex_unlock(&vm->slots_lock);
 	return r;
 }

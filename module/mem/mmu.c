@@ -762,12 +762,12 @@ void mhv_mmu_start_logging(struct mhv_vm *vm, const struct mhv_memslot *slot)
 }
 
 /**
- * mhv_mmu_collect_dirty - move words of a dirty bitmap out, and log anew
+ * mhv_mmu_collect_dirty - move bits of a dirty bitmap out, and log anew
  * @vm: the VM
  * @slot: the slot, in force, with a dirty bitmap
  * @first: first word
  * @nr: how many
- * @out: to here
+ * @bits: which bits are wanted; on return, those of them that were set
  *
  * The frames that were dirty are write-protected.  The caller flushes, once
  * for all its calls: until then a CPU may write without its being logged.
@@ -775,18 +775,19 @@ void mhv_mmu_start_logging(struct mhv_vm *vm, const struct mhv_memslot *slot)
  * Context: slots_lock held; takes mmu_lock.
  */
 void mhv_mmu_collect_dirty(struct mhv_vm *vm, const struct mhv_memslot *slot,
-			   unsigned long first, unsigned int nr, unsigned long *out)
+			   unsigned long first, unsigned int nr, unsigned long *bits)
 {
+	atomic_long_t *word = (atomic_long_t *)&slot->dirty[first];
 	unsigned int i, bit;
 	gfn_t gfn;
 
 	write_lock(&vm->mmu_lock);
-	for (i = 0; i < nr; i++) {
-		out[i] = 0;
-		if (!READ_ONCE(slot->dirty[first + i]))
+	for (i = 0; i < nr; i++, word++) {
+		bits[i] &= atomic_long_read(word);
+		if (!bits[i])
 			continue;
-		out[i] = xchg(&slot->dirty[first + i], 0);
-		for_each_set_bit(bit, &out[i], BITS_PER_LONG) {
+		bits[i] &= atomic_long_fetch_andnot(bits[i], word);
+		for_each_set_bit(bit, &bits[i], BITS_PER_LONG) {
 			gfn = slot->base + (first + i) * BITS_PER_LONG + bit;
 			for_leaves(vm, gfn, gfn + 1, leaf_protect);
 		}
