@@ -5,7 +5,6 @@
  * vm->lock for creation; vcpu->mutex for every ioctl on the vCPU.
  */
 #include <linux/anon_inodes.h>
-#include <linux/compat.h>
 #include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/mm.h>
@@ -186,8 +185,12 @@ static long ioc_interrupt(void *obj, void *arg)
 		return -EINVAL;
 	switch (vcpu->vm->irqchip.mode) {
 	case MHV_IRQCHIP_NONE:
-		vcpu->reinject = (struct mhv_event){
-			.type = MHV_EV_INTR, .vector = irq->irq };
+		/* Behind an exception or NMI that is half delivered it has to wait. */
+		if (vcpu->reinject.type && vcpu->reinject.type != MHV_EV_INTR)
+			vcpu->extint = irq->irq;
+		else
+			vcpu->reinject = (struct mhv_event){
+				.type = MHV_EV_INTR, .vector = irq->irq };
 		return 0;
 	case MHV_IRQCHIP_FULL:
 		return -ENXIO;
@@ -422,16 +425,17 @@ static const struct file_operations vcpu_fops = {
 	.owner = THIS_MODULE,
 	.release = vcpu_release,
 	.unlocked_ioctl = vcpu_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
 	.mmap = vcpu_mmap,
 	.llseek = noop_llseek,
 };
 
-static int vcpu_open_fd(struct mhv_vcpu *vcpu)
+static struct file *vcpu_open(struct mhv_vcpu *vcpu)
 {
 	char name[8 + 1 + 10 + 1];
 
 	snprintf(name, sizeof(name), "kvm-vcpu:%u", vcpu->id);
-	return anon_inode_getfd(name, &vcpu_fops, vcpu, O_RDWR | O_CLOEXEC);
+	return anon_inode_getfile(name, &vcpu_fops, vcpu, O_RDWR);
 }
 
 /* ---- creation and destruction ---- */
@@ -506,27 +510,38 @@ static struct mhv_vcpu *vcpu_alloc(struct mhv_vm *vm, u32 id)
 	return vcpu;
 }
 
-/* Give it its place, then its fd: from then on userspace can reach it. */
+/*
+ * Give it its place, then its fd.  Nothing may fail once it has its place, and
+ * it may not run before: whoever flushes TLBs would miss it.
+ */
 static long vcpu_publish(struct mhv_vm *vm, struct mhv_vcpu *vcpu)
 {
-	long fd;
+	int fd = get_unused_fd_flags(O_CLOEXEC);
+	struct file *file;
 	int r;
 
+	if (fd < 0)
+		return fd;
 	vcpu->index = vm->nr_vcpus;
 	r = xa_reserve(&vm->vcpus, vcpu->index, GFP_KERNEL_ACCOUNT);
 	if (r)
-		return r;
-	mhv_vm_get(vm);
-	fd = vcpu_open_fd(vcpu);
-	if (fd < 0) {
-		xa_release(&vm->vcpus, vcpu->index);
-		mhv_vm_put(vm);
-		return fd;
+		goto put_fd;
+	file = vcpu_open(vcpu);
+	if (IS_ERR(file)) {
+		r = PTR_ERR(file);
+		goto release;
 	}
+	mhv_vm_get(vm);		/* the file's */
 	xa_store(&vm->vcpus, vcpu->index, vcpu, GFP_KERNEL_ACCOUNT);
 	WRITE_ONCE(vm->vcpu_by_id[vcpu->id], vcpu);
 	vm->nr_vcpus++;
+	fd_install(fd, file);
 	return fd;
+release:
+	xa_release(&vm->vcpus, vcpu->index);
+put_fd:
+	put_unused_fd(fd);
+	return r;
 }
 
 /**
