@@ -173,7 +173,8 @@ int mhv_exit_interrupt(struct mhv_vcpu *vcpu);	/* the host's, served by now */
 int mhv_exit_window(struct mhv_vcpu *vcpu, unsigned int which);
 int mhv_exit_tpr(struct mhv_vcpu *vcpu);
 int mhv_exit_pause(struct mhv_vcpu *vcpu);
-int mhv_exit_nop(struct mhv_vcpu *vcpu);	/* INVD, WBINVD, MONITOR, MWAIT */
+int mhv_exit_nop(struct mhv_vcpu *vcpu);	/* INVD, WBINVD */
+int mhv_exit_mwait(struct mhv_vcpu *vcpu);
 int mhv_exit_undefined(struct mhv_vcpu *vcpu);	/* an instruction guests lack */
 int mhv_exit_emulate(struct mhv_vcpu *vcpu);	/* decode and execute it */
 int mhv_exit_shutdown(struct mhv_vcpu *vcpu);

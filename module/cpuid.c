@@ -746,6 +746,8 @@ static void derive(struct mhv_vcpu *vcpu)
 		if (e)
 			vcpu->maxphyaddr = e->eax & 0xff;
 	}
+	e = vcpu_find(vcpu, KVM_CPUID_FEATURES, 0);
+	vcpu->pv_features = e ? e->eax : 0;
 	mhv_emul_cpuid(vcpu);
 }
 

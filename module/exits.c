@@ -5,6 +5,7 @@
  * vcpu->mutex held, interrupts and preemption on; vm->srcu is taken here.
  * AMD APM volume 2, "Instruction Intercepts"; Intel SDM volume 3, "VM Exits".
  */
+#include <linux/nospec.h>
 #include <linux/kvm_para.h>
 #include <linux/sched.h>
 #include <linux/sched/task.h>
@@ -192,8 +193,8 @@ static int debug_exit(struct mhv_vcpu *vcpu, u8 vector, u64 dr6)
  * @vcpu: the vCPU
  * @next: where it ends
  *
- * An interrupt shadow ends with it.  With RFLAGS.TF set the step is a single step: the CPU did not execute the
- * instruction, so its trap is raised here.
+ * An interrupt shadow ends with it.  With RFLAGS.TF set the step is a single
+ * step: the CPU did not execute the instruction, so its trap is raised here.
  *
  * Return: MHV_RESUME, or MHV_USER if a debugger is stepping.
  */
@@ -330,8 +331,7 @@ int mhv_exit_hlt(struct mhv_vcpu *vcpu)
  * @vcpu: the vCPU
  *
  * Caches are coherent, so WBINVD and INVD have nothing to do (INVD must not
- * throw away the host's dirty lines); guests are not told of MONITOR and
- * MWAIT, which wake at any time by definition.
+ * throw away the host's dirty lines).
  */
 int mhv_exit_nop(struct mhv_vcpu *vcpu)
 {
@@ -340,6 +340,25 @@ int mhv_exit_nop(struct mhv_vcpu *vcpu)
 	if (!mhv_backend->next_rip(vcpu, &next))
 		return MHV_RESUME;
 	return mhv_skip(vcpu, next);
+}
+
+/**
+ * mhv_exit_mwait() - MONITOR or MWAIT
+ * @vcpu: the vCPU
+ *
+ * Nothing happens, as MWAIT may wake at any time; or, where userspace wants no
+ * quirk and the guest's CPUID has no MWAIT, they are undefined.
+ */
+int mhv_exit_mwait(struct mhv_vcpu *vcpu)
+{
+	u32 eax = 1, ebx, ecx = 0, edx;
+
+	if (vcpu->vm->disabled_quirks & KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS) {
+		mhv_cpuid(vcpu, &eax, &ebx, &ecx, &edx);
+		if (!(ecx & BIT(3)))
+			return mhv_exit_undefined(vcpu);
+	}
+	return mhv_exit_nop(vcpu);
 }
 
 /**
@@ -573,6 +592,36 @@ int mhv_exit_xsetbv(struct mhv_vcpu *vcpu)
 
 /* ---- hypercalls ---- */
 
+/* The guest has work for another vCPU that does not run: this CPU is better used for that. */
+static u64 hc_sched_yield(struct mhv_vcpu *vcpu, u64 apic_id)
+{
+	struct task_struct *task;
+	struct mhv_vcpu *other;
+
+	if (apic_id >= MHV_MAX_VCPU_ID)
+		return 0;
+	other = READ_ONCE(vcpu->vm->vcpu_by_id[array_index_nospec(apic_id, MHV_MAX_VCPU_ID)]);
+	task = other && other != vcpu && READ_ONCE(other->preempted) ? vcpu_task(other) : NULL;
+	if (task) {
+		yield_to(task, true);
+		put_task_struct(task);
+	}
+	return 0;
+}
+
+/**
+ * mhv_pv_allows() - may the guest use a paravirtual feature?
+ * @vcpu: the vCPU
+ * @feature: KVM_FEATURE_*
+ *
+ * Whether CPUID tells of it matters only if userspace said so, by
+ * KVM_CAP_ENFORCE_PV_FEATURE_CPUID.
+ */
+bool mhv_pv_allows(struct mhv_vcpu *vcpu, unsigned int feature)
+{
+	return !vcpu->pv_enforced || vcpu->pv_features & BIT(feature);
+}
+
 /**
  * mhv_hypercall() - serve a hypercall
  * @vcpu: the vCPU; number in RAX, result to RAX
@@ -592,7 +641,10 @@ void mhv_hypercall(struct mhv_vcpu *vcpu)
 		ret = -KVM_EPERM;
 	else if (nr == KVM_HC_VAPIC_POLL_IRQ)
 		ret = 0;	/* the exit itself was the poll */
-	else if (nr == KVM_HC_SEND_IPI && vcpu->lapic)
+	else if (nr == KVM_HC_SCHED_YIELD && mhv_pv_allows(vcpu, KVM_FEATURE_PV_SCHED_YIELD))
+		ret = hc_sched_yield(vcpu, mhv_gpr(vcpu, MHV_RBX));
+	else if (nr == KVM_HC_SEND_IPI && vcpu->lapic &&
+		 mhv_pv_allows(vcpu, KVM_FEATURE_PV_SEND_IPI))
 		ret = mhv_lapic_pv_ipi(vcpu->vm, mhv_gpr(vcpu, MHV_RBX), mhv_gpr(vcpu, MHV_RCX),
 				       mhv_gpr(vcpu, MHV_RDX), mhv_gpr(vcpu, MHV_RSI), long_mode);
 	else
@@ -616,20 +668,12 @@ int mhv_exit_hypercall(struct mhv_vcpu *vcpu)
 
 /* ---- port I/O ---- */
 
-/*
- * Userspace has served the access.  RIP still is at the instruction; if
- * userspace moved it, the instruction is not completed.
- */
-static int complete_pio(struct mhv_vcpu *vcpu)
+static int finish_pio(struct mhv_vcpu *vcpu, u32 val)
 {
 	struct mhv_pio *pio = &vcpu->pio;
-	u32 val = 0;
 	u64 rax;
 
-	if (mhv_rip(vcpu) != pio->rip)
-		return MHV_RESUME;
 	if (pio->in) {
-		memcpy(&val, vcpu->pio_data, pio->size);
 		rax = mhv_gpr(vcpu, MHV_RAX);
 		/* As any write of a register: 32 bits clear the upper half. */
 		if (pio->size < 4)
@@ -639,6 +683,22 @@ static int complete_pio(struct mhv_vcpu *vcpu)
 		mhv_set_gpr(vcpu, MHV_RAX, rax);
 	}
 	return mhv_skip(vcpu, pio->next_rip);
+}
+
+/*
+ * Userspace has served the access.  RIP still is at the instruction; if
+ * userspace moved it, the instruction is not completed.
+ */
+static int complete_pio(struct mhv_vcpu *vcpu)
+{
+	struct mhv_pio *pio = &vcpu->pio;
+	u32 val = 0;
+
+	if (mhv_rip(vcpu) != pio->rip)
+		return MHV_RESUME;
+	if (pio->in)
+		memcpy(&val, vcpu->pio_data, pio->size);
+	return finish_pio(vcpu, val);
 }
 
 /**
@@ -678,14 +738,13 @@ int mhv_user_pio(struct mhv_vcpu *vcpu, u16 port, unsigned int size,
 int mhv_exit_pio(struct mhv_vcpu *vcpu, const struct mhv_pio_exit *exit)
 {
 	struct mhv_pio *pio = &vcpu->pio;
-	u32 val = mhv_gpr(vcpu, MHV_RAX);
+	u32 val = exit->in ? 0 : mhv_gpr(vcpu, MHV_RAX);
 	int idx, r;
 
 	vcpu->stat.io_exits++;
 	if (exit->string)
 		return mhv_emulate(vcpu, NULL, 0);
 
-	memcpy(vcpu->pio_data, &val, exit->size);
 	pio->rip = vcpu->state.rip;
 	pio->next_rip = exit->next_rip;
 	pio->size = exit->size;
@@ -695,15 +754,14 @@ int mhv_exit_pio(struct mhv_vcpu *vcpu, const struct mhv_pio_exit *exit)
 
 	idx = srcu_read_lock(&vcpu->vm->srcu);
 	if (exit->in)
-		r = mhv_iobus_read(vcpu, MHV_BUS_PIO, exit->port, exit->size,
-				   vcpu->pio_data);
+		r = mhv_iobus_read(vcpu, MHV_BUS_PIO, exit->port, exit->size, &val);
 	else
-		r = mhv_iobus_write(vcpu, MHV_BUS_PIO, exit->port, exit->size,
-				    vcpu->pio_data);
+		r = mhv_iobus_write(vcpu, MHV_BUS_PIO, exit->port, exit->size, &val);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	if (!r)
-		return complete_pio(vcpu);
+		return finish_pio(vcpu, val);
 
+	memcpy(vcpu->pio_data, &val, exit->size);
 	if (exit->port == 0x7e && !exit->in &&
 	    !(vcpu->vm->disabled_quirks & KVM_X86_QUIRK_OUT_7E_INC_RIP)) {
 		r = mhv_skip(vcpu, exit->next_rip);
@@ -716,6 +774,19 @@ int mhv_exit_pio(struct mhv_vcpu *vcpu, const struct mhv_pio_exit *exit)
 }
 
 /* ---- memory ---- */
+
+/* An event cannot be delivered: what the CPU needs for that is no memory. */
+static int delivery_failed(struct mhv_vcpu *vcpu, const struct mhv_npf_exit *npf)
+{
+	const char *name;
+	u64 info1, info2, data[4];
+
+	data[0] = vcpu->reinject.vector;
+	data[1] = mhv_backend->exit_reason(vcpu, &name, &info1, &info2);
+	data[2] = info1;
+	data[3] = npf->gpa;
+	return mhv_internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV, ARRAY_SIZE(data), data);
+}
 
 /**
  * mhv_exit_npf() - a nested page fault
@@ -738,6 +809,9 @@ int mhv_exit_npf(struct mhv_vcpu *vcpu, const struct mhv_npf_exit *npf)
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	if (r == MHV_FAULT_MMIO) {
 		vcpu->stat.mmio_exits++;
+		/* A stack or a table of the guest's is there, not an operand. */
+		if (unlikely(vcpu->reinject.type))
+			return delivery_failed(vcpu, npf);
 		return mhv_emulate_mmio(vcpu, npf->gpa, npf->access, npf->insn,
 					npf->ninsn);
 	}
@@ -748,23 +822,56 @@ int mhv_exit_npf(struct mhv_vcpu *vcpu, const struct mhv_npf_exit *npf)
 
 /* ---- events of the CPU itself ---- */
 
-/* VMCALL on a CPU whose hypercall is VMMCALL, and the reverse, are #UD. */
+/* How VMCALL (0f 01 c1) and VMMCALL (0f 01 d9) differ. */
+#define VMCALL_BYTE	0xc1
+#define VMMCALL_BYTE	0xd9
+
+/*
+ * Have the guest execute what its CPU knows, from the next time on.  Where it
+ * may not write its code, or the instruction lies on two pages, each one faults
+ * as this one did.
+ */
+static void patch_hypercall(struct mhv_vcpu *vcpu, u64 linear, const u8 *bytes)
+{
+	u8 other = bytes[2] ^ VMCALL_BYTE ^ VMMCALL_BYTE;
+	u32 access = MHV_ACC_WRITE;
+	struct mhv_walk walk;
+
+	if (offset_in_page(linear) > PAGE_SIZE - 3)
+		return;
+	if (mhv_cpl(vcpu) == 3)
+		access |= MHV_ACC_USER;
+	if (!mhv_walk(vcpu, linear, access, &walk))
+		mhv_gmem_write(vcpu->vm, walk.gpa + 2, &other, 1);
+}
+
+/*
+ * VMCALL on a CPU whose hypercall is VMMCALL, and the reverse, are #UD.  A
+ * guest may have been moved here from the other kind: it is served.
+ */
 static bool is_foreign_hypercall(struct mhv_vcpu *vcpu)
 {
 	struct mhv_walk walk;
+	bool is = false;
 	u8 bytes[3];
 	u64 linear;
-	int idx, n;
+	int idx;
 
+	if (vcpu->vm->disabled_quirks & KVM_X86_QUIRK_FIX_HYPERCALL_INSN)
+		return false;
 	mhv_state_need(vcpu, MHV_G_SEG);
 	linear = vcpu->state.rip;
 	if (!mhv_is_64bit_mode(vcpu))
 		linear = (u32)(linear + vcpu->state.seg[MHV_CS].base);
 	idx = srcu_read_lock(&vcpu->vm->srcu);
-	n = mhv_fetch(vcpu, linear, bytes, sizeof(bytes), &walk);
+	if (mhv_fetch(vcpu, linear, bytes, sizeof(bytes), &walk) == sizeof(bytes) &&
+	    bytes[0] == 0x0f && bytes[1] == 0x01 &&
+	    (bytes[2] == VMCALL_BYTE || bytes[2] == VMMCALL_BYTE)) {
+		is = true;
+		patch_hypercall(vcpu, linear, bytes);
+	}
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
-	return n == 3 && bytes[0] == 0x0f && bytes[1] == 0x01 &&
-	       (bytes[2] == 0xc1 || bytes[2] == 0xd9);
+	return is;
 }
 
 /**

@@ -57,6 +57,11 @@
 #define MHV_MAX_VCPUS		128
 #define MHV_MAX_VCPU_ID		255	/* ids 0..254: all that xAPIC can name */
 #define MHV_SYNC_FIELDS		(KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS)
+#define MHV_QUIRKS		(KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_CD_NW_CLEARED |	\
+				 KVM_X86_QUIRK_LAPIC_MMIO_HOLE | KVM_X86_QUIRK_OUT_7E_INC_RIP |	\
+				 KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT |				\
+				 KVM_X86_QUIRK_FIX_HYPERCALL_INSN |				\
+				 KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS)
 #define MHV_MAX_CPUID		80	/* entries; what the smallest client takes */
 
 /* What a handler of the core returns, beside -errno. */
@@ -342,6 +347,8 @@ struct mhv_vcpu {
 	u16 cpuid_index[3][64];		/* [v] leaf -> first entry + 1; 0: none */
 	u32 features;			/* [v] enum mhv_guest_feature, from the CPUID */
 	u32 emul_features;		/* [v] EMUL_FEAT_*, likewise */
+	u32 pv_features;		/* [v] KVM_FEATURE_*, likewise */
+	bool pv_enforced;		/* [v] the guest may use no others */
 	bool cpuid_set;			/* [v] userspace has set one */
 	bool ran;			/* [v] entered at least once */
 
@@ -413,7 +420,7 @@ struct mhv_vm {
 
 	struct mhv_vm_clock clock;
 	u32 default_tsc_khz;		/* [l] for vCPUs to come */
-	u64 disabled_quirks;		/* [l] */
+	u64 disabled_quirks;		/* [l] KVM_X86_QUIRK_* that userspace does without */
 	u32 manual_dirty_log;		/* [l] KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE, _INITIALLY_SET */
 	u64 tss_addr;			/* [l] stored; no backend of ours uses it */
 	u64 identity_map_addr;		/* [l] likewise */
@@ -637,6 +644,7 @@ int mhv_emulation_failure(struct mhv_vcpu *vcpu, const u8 *bytes, unsigned int n
 int mhv_hlt(struct mhv_vcpu *vcpu);
 int mhv_skip(struct mhv_vcpu *vcpu, u64 next_rip);
 void mhv_hypercall(struct mhv_vcpu *vcpu);
+bool mhv_pv_allows(struct mhv_vcpu *vcpu, unsigned int feature);
 bool mhv_dr_access(struct mhv_vcpu *vcpu, unsigned int *dr);
 int mhv_user_pio(struct mhv_vcpu *vcpu, u16 port, unsigned int size,
 		 unsigned int count, bool in);

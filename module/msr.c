@@ -155,25 +155,39 @@ static int set_tsc_aux(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 va
 	return 0;
 }
 
+/* The clock's MSRs have an old and a new number, and a feature for each. */
+static bool pv_clock_allowed(struct mhv_vcpu *vcpu, const struct msr_access *a)
+{
+	bool new = a->index == MSR_KVM_SYSTEM_TIME_NEW || a->index == MSR_KVM_WALL_CLOCK_NEW;
+
+	return mhv_pv_allows(vcpu, new ? KVM_FEATURE_CLOCKSOURCE2 : KVM_FEATURE_CLOCKSOURCE);
+}
+
 static int get_system_time(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
 {
+	if (!pv_clock_allowed(vcpu, a))
+		return 1;
 	*val = vcpu->clock.system_time_msr;
 	return 0;
 }
 
 static int set_system_time(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
 {
-	return mhv_kvmclock_set(vcpu, val);
+	return pv_clock_allowed(vcpu, a) ? mhv_kvmclock_set(vcpu, val) : 1;
 }
 
 static int get_wall_clock(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
 {
+	if (!pv_clock_allowed(vcpu, a))
+		return 1;
 	*val = vcpu->vm->clock.wall_clock_msr;
 	return 0;
 }
 
 static int set_wall_clock(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
 {
+	if (!pv_clock_allowed(vcpu, a))
+		return 1;
 	mhv_wall_clock_set(vcpu->vm, val);
 	return 0;
 }

@@ -306,6 +306,17 @@ static long ioc_set_vapic_addr(void *obj, void *arg)
 	return va->vapic_addr ? -EINVAL : 0;
 }
 
+static long ioc_enable_cap(void *obj, void *arg)
+{
+	const struct kvm_enable_cap *cap = arg;
+	struct mhv_vcpu *vcpu = obj;
+
+	if (cap->flags || cap->cap != KVM_CAP_ENFORCE_PV_FEATURE_CPUID)
+		return -EINVAL;
+	vcpu->pv_enforced = cap->args[0];
+	return 0;
+}
+
 #define IN	MHV_IOC_IN
 #define OUT	MHV_IOC_OUT
 #define USER	MHV_IOC_USER
@@ -347,6 +358,7 @@ static const struct mhv_ioctl vcpu_ioctls[] = {
 	{ KVM_KVMCLOCK_CTRL,	0,		ioc_kvmclock_ctrl },
 	{ KVM_X86_SETUP_MCE,	IN,		ioc_setup_mce },
 	{ KVM_X86_SET_MCE,	IN | EVENT,	ioc_set_mce },
+	{ KVM_ENABLE_CAP,	IN,		ioc_enable_cap },
 	{ KVM_SET_VAPIC_ADDR,	IN,		ioc_set_vapic_addr },
 };
 

@@ -447,6 +447,17 @@ static long cap_max_vcpu_id(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
 	return r;
 }
 
+/* The older capability takes any bits, and those that mean nothing do nothing. */
+static long cap_disable_quirks(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->cap == KVM_CAP_DISABLE_QUIRKS2 && cap->args[0] & ~(u64)MHV_QUIRKS)
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	WRITE_ONCE(vm->disabled_quirks, cap->args[0]);
+	mutex_unlock(&vm->lock);
+	return 0;
+}
+
 static long cap_manual_dirty_log(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
 {
 	u64 allowed = KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE;
@@ -471,6 +482,8 @@ static const struct {
 	{ KVM_CAP_MSR_PLATFORM_INFO,	cap_platform_info },
 	{ KVM_CAP_MAX_VCPU_ID,		cap_max_vcpu_id },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, cap_manual_dirty_log },
+	{ KVM_CAP_DISABLE_QUIRKS,	cap_disable_quirks },
+	{ KVM_CAP_DISABLE_QUIRKS2,	cap_disable_quirks },
 };
 
 static long ioc_enable_cap(void *obj, void *arg)

@@ -246,8 +246,8 @@ static const struct svm_exit svm_exits[] = {
 	[SVM_EXIT_CLGI]		= { "clgi", mhv_exit_undefined },
 	[SVM_EXIT_SKINIT]	= { "skinit", mhv_exit_undefined },
 	[SVM_EXIT_WBINVD]	= { "wbinvd", mhv_exit_nop, { 0x090f, 2 } },
-	[SVM_EXIT_MONITOR]	= { "monitor", mhv_exit_nop, { 0xc8010f, 3 } },
-	[SVM_EXIT_MWAIT]	= { "mwait", mhv_exit_nop, { 0xc9010f, 3 } },
+	[SVM_EXIT_MONITOR]	= { "monitor", mhv_exit_mwait, { 0xc8010f, 3 } },
+	[SVM_EXIT_MWAIT]	= { "mwait", mhv_exit_mwait, { 0xc9010f, 3 } },
 	[SVM_EXIT_XSETBV]	= { "xsetbv", mhv_exit_xsetbv, { 0xd1010f, 3 } },
 	[SVM_EXIT_RDPRU]	= { "rdpru", mhv_exit_undefined },
 };

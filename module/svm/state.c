@@ -123,7 +123,8 @@ static void store_cr(struct svm_vcpu *svm)
 	struct mhv_state *state = &svm->vcpu.state;
 	u64 host_mce = cr4_read_shadow() & X86_CR4_MCE;
 
-	svm->cd_nw = state->cr0 & (X86_CR0_CD | X86_CR0_NW);
+	svm->cd_nw = svm->vcpu.vm->disabled_quirks & KVM_X86_QUIRK_CD_NW_CLEARED ? 0 :
+		     state->cr0 & (X86_CR0_CD | X86_CR0_NW);
 	save->cr0 = state->cr0 & ~(u64)(X86_CR0_CD | X86_CR0_NW);
 	save->cr2 = state->cr2;
 	save->cr3 = state->cr3;
