@@ -97,19 +97,18 @@ static int exit_dr(struct mhv_vcpu *vcpu)
 }
 
 /*
- * A step over the IRET that ends an NMI handler has served its purpose when
- * the #DB comes; the guest sees it only if TF was its own.
+ * A step that an NMI waited for has served its purpose when the #DB comes; the
+ * guest sees it only if TF was its own, or a breakpoint was hit as well.
  */
-static bool nmi_step_over(struct svm_vcpu *svm)
+static bool nmi_step_over(struct svm_vcpu *svm, struct mhv_event *ev)
 {
 	if (!svm->nmi_step)
 		return false;
 	svm->nmi_step = false;
-	if (!svm->step_tf && !(svm->vcpu.guest_debug & KVM_GUESTDBG_SINGLESTEP))
-		svm->vcpu.state.rflags &= ~(u64)X86_EFLAGS_TF;
-	svm->vcpu.dirty |= MHV_G_RIP_FLAGS;
-	mhv_request(&svm->vcpu, MHV_REQ_EVENT);
-	return !svm->step_tf && !(svm->vcpu.guest_debug & KVM_GUESTDBG_SINGLESTEP);
+	if (svm->step_tf || svm->vcpu.guest_debug & KVM_GUESTDBG_SINGLESTEP)
+		return false;
+	ev->payload &= ~(u64)DR_STEP;
+	return !(ev->payload & (DR_TRAP_BITS | DR6_BD));
 }
 
 static int exit_db(struct mhv_vcpu *vcpu)
@@ -125,7 +124,7 @@ static int exit_db(struct mhv_vcpu *vcpu)
 
 	vmcb->save.dr6 = DR6_RESERVED;
 	vmcb->control.clean &= ~SVM_CLEAN_DR;
-	if (nmi_step_over(svm))
+	if (nmi_step_over(svm, &ev))
 		return MHV_RESUME;
 	return mhv_exit_exception(vcpu, &ev);
 }
@@ -198,13 +197,13 @@ static int exit_cr8_write(struct mhv_vcpu *vcpu)
 }
 
 #define CR_ROWS(rw, base) \
-	[base + 0] = { rw "_cr0", exit_cr }, [base + 2] = { rw "_cr2", exit_cr }, \
-	[base + 3] = { rw "_cr3", exit_cr }, [base + 4] = { rw "_cr4", exit_cr }
+	[(base) + 0] = { rw "_cr0", exit_cr }, [(base) + 2] = { rw "_cr2", exit_cr }, \
+	[(base) + 3] = { rw "_cr3", exit_cr }, [(base) + 4] = { rw "_cr4", exit_cr }
 #define DR_ROWS(rw, base) \
-	[base + 0] = { rw "_dr0", exit_dr }, [base + 1] = { rw "_dr1", exit_dr }, \
-	[base + 2] = { rw "_dr2", exit_dr }, [base + 3] = { rw "_dr3", exit_dr }, \
-	[base + 4] = { rw "_dr4", exit_dr }, [base + 5] = { rw "_dr5", exit_dr }, \
-	[base + 6] = { rw "_dr6", exit_dr }, [base + 7] = { rw "_dr7", exit_dr }
+	[(base) + 0] = { rw "_dr0", exit_dr }, [(base) + 1] = { rw "_dr1", exit_dr }, \
+	[(base) + 2] = { rw "_dr2", exit_dr }, [(base) + 3] = { rw "_dr3", exit_dr }, \
+	[(base) + 4] = { rw "_dr4", exit_dr }, [(base) + 5] = { rw "_dr5", exit_dr }, \
+	[(base) + 6] = { rw "_dr6", exit_dr }, [(base) + 7] = { rw "_dr7", exit_dr }
 #define EXCEPTION(vec)		[SVM_EXIT_EXCP_BASE + (vec)]
 
 /*

@@ -215,6 +215,10 @@ static noinline void store_rare(struct mhv_vcpu *vcpu, u32 groups)
 		vmcb->control.int_state &= ~(u32)SVM_INTERRUPT_SHADOW_MASK;
 		if (state->shadow)
 			vmcb->control.int_state |= SVM_INTERRUPT_SHADOW_MASK;
+		/* Userspace may have said that an NMI is being handled, elsewhere. */
+		if (state->rip != svm->iret_rip)
+			svm->awaiting_iret = false;
+		svm_intercept(svm, INTERCEPT_IRET, state->nmi_masked && !svm->awaiting_iret);
 	}
 	if (groups & MHV_G_TSC) {
 		vmcb->control.tsc_offset = state->tsc_offset;

@@ -8,6 +8,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/cpufeature.h>
+#include <linux/mem_encrypt.h>
 #include <linux/percpu.h>
 #include <linux/printk.h>
 #include <linux/slab.h>
@@ -51,6 +52,26 @@ static u32 max_asid;
 static u8 *iopm;
 static u8 *msrpm;
 
+/*
+ * A reboot switches SVM off under threads that are still in KVM_RUN, and a CPU
+ * that goes offline may once more schedule one in before it is moved away.
+ * The instruction is #UD then, and stepped over; so are those in entry.S.
+ */
+static __always_inline void clgi(void)
+{
+	asm volatile("1: clgi\n2:" _ASM_EXTABLE(1b, 2b) : : : "memory");
+}
+
+static __always_inline void stgi(void)
+{
+	asm volatile("1: stgi\n2:" _ASM_EXTABLE(1b, 2b) : : : "memory");
+}
+
+static __always_inline void vmsave(u64 pa)
+{
+	asm volatile("1: vmsave %0\n2:" _ASM_EXTABLE(1b, 2b) : : "a" (pa) : "memory");
+}
+
 /* Those whose value VMSAVE or the save area switches: no need to exit. */
 static const u32 svm_passthrough_msrs[] = {
 	MSR_STAR, MSR_LSTAR, MSR_CSTAR, MSR_SYSCALL_MASK,
@@ -74,6 +95,10 @@ static int svm_supported(void)
 	}
 	if (!boot_cpu_has(X86_FEATURE_NPT)) {
 		pr_err("SVM without nested paging (NPT) is not supported\n");
+		return -EOPNOTSUPP;
+	}
+	if (cpuid_ebx(0x8000000a) < 2) {
+		pr_err("SVM has no address space identifiers for guests\n");
 		return -EOPNOTSUPP;
 	}
 	return 0;
@@ -126,7 +151,7 @@ static int svm_alloc_cpus(void)
 		sc->host = (void *)get_zeroed_page(GFP_KERNEL);
 		if (!sc->hsave || !sc->host)
 			return -ENOMEM;
-		sc->host_pa = __pa(sc->host);
+		sc->host_pa = __sme_set(__pa(sc->host));
 	}
 	return 0;
 }
@@ -176,7 +201,7 @@ static int svm_cpu_on(void)
 	if (efer & EFER_SVME)
 		return -EBUSY;
 	wrmsrl(MSR_EFER, efer | EFER_SVME);
-	wrmsrl(MSR_VM_HSAVE_PA, page_to_phys(sc->hsave));
+	wrmsrl(MSR_VM_HSAVE_PA, __sme_set(page_to_phys(sc->hsave)));
 	/* The first entry here starts a generation, which flushes every ASID. */
 	sc->asid_gen++;
 	sc->next_asid = max_asid + 1;
@@ -204,7 +229,7 @@ static void svm_cpu_off(void)
 	if (!(efer & EFER_SVME))
 		return;
 	/* GIF must be set when SVM goes, or NMIs and INIT stay blocked. */
-	asm volatile("stgi");
+	stgi();
 	wrmsrl(MSR_VM_HSAVE_PA, 0);
 	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
 }
@@ -277,6 +302,7 @@ static void svm_update_intercepts(struct mhv_vcpu *vcpu)
 
 	svm_intercept(svm, INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_BP,
 		      vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP);
+	svm->dr_lent = false;
 	/* The breakpoint registers in the VMCB may be the debugger's or not. */
 	vcpu->dirty |= MHV_G_DR;
 }
@@ -290,7 +316,7 @@ static int svm_vcpu_create(struct mhv_vcpu *vcpu)
 	svm->vmcb = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
 	if (!svm->vmcb)
 		return -ENOMEM;
-	svm->vmcb_pa = __pa(svm->vmcb);
+	svm->vmcb_pa = __sme_set(__pa(svm->vmcb));
 	svm->cpu = -1;
 	return 0;
 }
@@ -313,8 +339,8 @@ static void svm_vcpu_reset(struct mhv_vcpu *vcpu, bool init)
 	svm->awaiting_iret = false;
 	svm->nmi_step = false;
 	svm_set_intercepts(svm);
-	c->iopm_base_pa = __pa(iopm);
-	c->msrpm_base_pa = __pa(msrpm);
+	c->iopm_base_pa = __sme_set(__pa(iopm));
+	c->msrpm_base_pa = __sme_set(__pa(msrpm));
 	c->int_ctl = V_INTR_MASKING_MASK;
 	c->int_state = 0;
 	c->event_inj = 0;
@@ -339,7 +365,7 @@ static void svm_vcpu_load(struct mhv_vcpu *vcpu, int cpu)
 		sc->last = vcpu;
 		indirect_branch_prediction_barrier();
 	}
-	asm volatile("vmsave %0" : : "a" (sc->host_pa) : "memory");
+	vmsave(sc->host_pa);
 }
 
 static void svm_vcpu_put(struct mhv_vcpu *vcpu)
@@ -350,6 +376,13 @@ static void svm_vcpu_put(struct mhv_vcpu *vcpu)
 		sc->tsc_aux = sc->host_tsc_aux;
 		wrmsrl(MSR_TSC_AUX, sc->host_tsc_aux);
 	}
+	/*
+	 * Another thread may have replaced the process's LDT since svm_vcpu_load().
+	 * The GDT says where it is; VMLOAD has brought the old one back, whose
+	 * memory may be free by now.
+	 */
+	if (unlikely(sc->host->save.ldtr.selector))
+		asm volatile("lldt %0" : : "m" (sc->host->save.ldtr.selector));
 }
 
 /* ---- before an entry ---- */
@@ -576,6 +609,40 @@ static noinline void svm_load_tsc_aux(struct svm_cpu *sc, u32 tsc_aux)
 	wrmsrl(MSR_TSC_AUX, tsc_aux);
 }
 
+/*
+ * What few exits have, in one place so that the others test for it once.  A
+ * single step for an NMI ends with the exit, whatever it was: neither the core
+ * nor userspace sees its TF.  An IRET has put the TF there that it popped.
+ */
+static noinline void svm_after_special(struct svm_vcpu *svm)
+{
+	struct mhv_state *state = &svm->vcpu.state;
+	bool was_awaiting = svm->awaiting_iret;
+
+	if (svm->dr_lent)
+		svm_return_dr(svm);
+	if (was_awaiting)
+		svm_check_iret(svm);
+	if (!svm->nmi_step)
+		return;
+	if (!svm->step_tf && was_awaiting == svm->awaiting_iret &&
+	    !(svm->vcpu.guest_debug & KVM_GUESTDBG_SINGLESTEP)) {
+		state->rflags &= ~(u64)X86_EFLAGS_TF;
+		svm->vcpu.dirty |= MHV_G_RIP_FLAGS;
+	}
+	/* exit_db() has to know what the #DB is for. */
+	if (svm->vmcb->control.exit_code != SVM_EXIT_EXCP_BASE + X86_TRAP_DB)
+		svm->nmi_step = false;
+	mhv_request(&svm->vcpu, MHV_REQ_EVENT);
+}
+
+/* The CPU refused the entry; it may not even have flushed what it was to. */
+static noinline void svm_entry_refused(struct svm_vcpu *svm, struct svm_cpu *sc)
+{
+	svm->asid_gen = 0;
+	sc->next_asid = max_asid + 1;
+}
+
 static void svm_run(struct mhv_vcpu *vcpu)
 {
 	struct svm_cpu *sc = this_cpu_ptr(&svm_cpu);
@@ -596,9 +663,9 @@ static void svm_run(struct mhv_vcpu *vcpu)
 	c->exit_code = SVM_EXIT_ERR;	/* stays if VMRUN itself faults */
 	c->exit_int_info = 0;
 
-	asm volatile("clgi");
+	clgi();
 	svm_enter_exit(svm, sc->host_pa);
-	asm volatile("stgi");		/* a pending NMI is taken here */
+	stgi();		/* a pending NMI is taken here */
 
 	state->gpr[MHV_RAX] = vmcb->save.rax;
 	state->gpr[MHV_RSP] = vmcb->save.rsp;
@@ -614,14 +681,14 @@ static void svm_run(struct mhv_vcpu *vcpu)
 		      MHV_G_DR | MHV_G_INTR | MHV_G_TSC;
 	vcpu->dirty = 0;
 
-	if (unlikely(svm->dr_lent))
-		svm_return_dr(svm);
+	if (unlikely(svm->dr_lent | svm->awaiting_iret | svm->nmi_step))
+		svm_after_special(svm);
 	if (unlikely(c->exit_int_info & SVM_EXITINTINFO_VALID))
 		svm_note_reinject(vcpu, c->exit_int_info, c->exit_int_info_err);
-	if (unlikely(svm->awaiting_iret))
-		svm_check_iret(svm);
 	if (unlikely(c->exit_code == SVM_EXIT_EXCP_BASE + X86_TRAP_MC))
 		svm_host_mce();
+	if (unlikely(c->exit_code == (u32)SVM_EXIT_ERR))
+		svm_entry_refused(svm, sc);
 }
 
 /* ---- stepping over an instruction ---- */

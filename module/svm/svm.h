@@ -33,7 +33,7 @@
  * @cd_nw: CR0.CD and CR0.NW as the guest set them; the CPU runs without
  * @dr_lent: the debug registers are the guest's for the next entry
  * @awaiting_iret: an IRET that ends an NMI handler is about to be executed
- * @nmi_step: single-stepping over that IRET
+ * @nmi_step: the next entry is a single step, after which an NMI may come
  * @step_tf: RFLAGS.TF as the guest had it before
  * @iret_rip: where that IRET is
  */
