@@ -290,8 +290,18 @@ static void choose_event(struct mhv_vcpu *vcpu)
 		inject(vcpu, &ev);
 		done = true;
 	}
-	if (vcpu->nmi_pending)
-		window |= MHV_WINDOW_NMI;
+	if (vcpu->nmi_pending) {
+		/*
+		 * Where only the other event is in its way it is next: come back at
+		 * once.  A step would put TF on the stack of that event's handler.
+		 */
+		if (done && !vcpu->state.nmi_masked) {
+			mhv_request(vcpu, MHV_REQ_EVENT);
+			mhv_send_reschedule(vcpu->cpu);
+		} else {
+			window |= MHV_WINDOW_NMI;
+		}
+	}
 
 	if (has_interrupt(vcpu)) {
 		int vector = -1;
@@ -342,8 +352,8 @@ static int triple_fault(struct mhv_vcpu *vcpu)
 /* Those that may sleep or leave; MHV_REQ_EVENT waits for interrupts off. */
 static int serve_requests(struct mhv_vcpu *vcpu)
 {
-	if (mhv_take_request(vcpu, MHV_REQ_VM_DEAD))
-		return -EIO;
+	if (test_bit(MHV_REQ_VM_DEAD, &vcpu->requests))
+		return -EIO;	/* and stays dead */
 	if (mhv_take_request(vcpu, MHV_REQ_TRIPLE_FAULT))
 		return triple_fault(vcpu);
 	if (mhv_take_request(vcpu, MHV_REQ_SCAN_EOI) && vcpu->lapic)
@@ -546,8 +556,7 @@ static void wait_for_work(struct mhv_vcpu *vcpu)
 		set_current_state(TASK_INTERRUPTIBLE);
 		if (has_work(vcpu) || signal_pending(current) ||
 		    mhv_take_request(vcpu, MHV_REQ_UNBLOCK) ||
-		    test_bit(MHV_REQ_VM_DEAD, &vcpu->requests) ||
-		    test_bit(MHV_REQ_IOAPIC_EOI, &vcpu->requests))
+		    test_bit(MHV_REQ_VM_DEAD, &vcpu->requests))
 			break;
 		schedule();
 	}
@@ -563,7 +572,8 @@ static int halted(struct mhv_vcpu *vcpu)
 	if (vcpu->lapic && mhv_lapic_has_events(vcpu) &&
 	    mhv_lapic_accept_events(vcpu) < 0)
 		return MHV_USER;
-	if (vcpu->mp_state == KVM_MP_STATE_HALTED && has_work(vcpu)) {
+	if ((vcpu->mp_state == KVM_MP_STATE_HALTED ||
+	     vcpu->mp_state == KVM_MP_STATE_AP_RESET_HOLD) && has_work(vcpu)) {
 		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
 		mhv_request(vcpu, MHV_REQ_EVENT);
 	}
