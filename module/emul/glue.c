@@ -44,6 +44,7 @@ struct mmio_access {
  * @decoded_len: how many; 0: none
  * @hint_valid: the CPU told which address the memory operand has
  * @hint: that address
+ * @hint_write: the CPU has checked that it may be written, not only read
  * @log: accesses to devices that this instruction has made
  * @nlog: how many
  * @pos: how many of them this execution has come to
@@ -56,6 +57,7 @@ struct mmio_access {
  * @pio_out: vcpu->pio_data has what an OUTS or OUT wrote, for userspace
  * @queued: a fault that is pending already, not in ctx->fault
  * @simple: a plain move, done by simple_move()
+ * @store: it is to memory
  * @halt: the instruction was HLT
  * @hypercall: it was a hypercall
  */
@@ -68,6 +70,7 @@ struct mhv_emul {
 	u8 decoded[EMUL_MAX_INSN] __aligned(4);
 	u8 decoded_len;
 	bool hint_valid;
+	bool hint_write;
 	gpa_t hint;
 	struct mmio_access log[LOG_ENTRIES];
 	unsigned int nlog;
@@ -85,6 +88,7 @@ struct mhv_emul {
 	bool pio_out;
 	bool queued;
 	bool simple;
+	bool store;
 	bool halt;
 	bool hypercall;
 };
@@ -203,7 +207,8 @@ static int translate(struct mhv_emul *e, u64 linear, unsigned int access, gpa_t 
 	struct mhv_walk walk;
 	int r;
 
-	if (e->hint_valid && offset_in_page(linear) == offset_in_page(e->hint)) {
+	if (e->hint_valid && offset_in_page(linear) == offset_in_page(e->hint) &&
+	    (e->hint_write || !(access & (EMUL_ACC_WRITE | EMUL_ACC_RMW)))) {
 		*gpa = e->hint;
 		return EMUL_OK;
 	}
@@ -1117,11 +1122,20 @@ static bool is_simple_move(struct mhv_emul *e)
 	/* The start of a page may be the second half of an operand. */
 	if (!offset_in_page(e->hint) && !starts_page(e))
 		return false;
-	if (insn->map == EMUL_MAP_0F)
-		return insn->opcode == 0xb6 || insn->opcode == 0xb7;
-	return (insn->opcode >= 0x88 && insn->opcode <= 0x8b) ||
-	       (insn->opcode >= 0xa0 && insn->opcode <= 0xa3) ||
-	       insn->opcode == 0xc6 || insn->opcode == 0xc7;
+	if (insn->map == EMUL_MAP_0F) {
+		e->store = false;
+		return (insn->opcode == 0xb6 || insn->opcode == 0xb7) && !e->hint_write;
+	}
+	if (insn->opcode >= 0x88 && insn->opcode <= 0x8b)
+		e->store = !(insn->opcode & 2);
+	else if (insn->opcode >= 0xa0 && insn->opcode <= 0xa3)
+		e->store = insn->opcode & 2;
+	else if (insn->opcode == 0xc6 || insn->opcode == 0xc7)
+		e->store = true;
+	else
+		return false;
+	/* Other code may have come there since: what was checked must be what is done. */
+	return e->store == e->hint_write;
 }
 
 /* AH to BH are the second bytes of the first four registers, without REX. */
@@ -1167,9 +1181,6 @@ static int simple_move(struct mhv_emul *e)
 	struct mhv_vcpu *vcpu = e->vcpu;
 	bool wide = insn->opcode & 1, movzx = insn->map == EMUL_MAP_0F;
 	unsigned int len = !wide ? 1 : movzx ? 2 : insn->op_bytes;
-	bool store = !movzx && (insn->opcode >= 0xc6 ||
-				(insn->opcode >= 0xa0 ? insn->opcode & 2 :
-							!(insn->opcode & 2)));
 	u64 val = 0;
 	int idx, r;
 
@@ -1179,7 +1190,7 @@ static int simple_move(struct mhv_emul *e)
 	e->next_posted = 0;
 	mhv_state_need(vcpu, MHV_G_GPR | MHV_G_RIP_FLAGS);
 	idx = srcu_read_lock(&vcpu->vm->srcu);
-	if (store) {
+	if (e->store) {
 		val = move_source(vcpu, insn, len);
 		r = device_write(e, e->hint, &val, len);
 	} else {
@@ -1190,7 +1201,7 @@ static int simple_move(struct mhv_emul *e)
 		return ask_userspace(e);
 	if (r)
 		return fail(e);
-	if (!store)
+	if (!e->store)
 		move_result(vcpu, insn, len, val);
 	r = mhv_skip(vcpu, vcpu->state.rip + insn->length);
 	return e->nposted ? next_posted(e) : r;
@@ -1246,6 +1257,7 @@ int mhv_emulate_mmio(struct mhv_vcpu *vcpu, gpa_t gpa, u64 access,
 	/* The CPU checked the guest's tables for just this access. */
 	if (!(access & MHV_ACC_GUEST_TABLE) && one_operand(&e->ctx.insn)) {
 		e->hint_valid = true;
+		e->hint_write = access & MHV_ACC_WRITE;
 		e->hint = gpa;
 	}
 	e->rip = vcpu->state.rip;
