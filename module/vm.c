@@ -7,6 +7,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/anon_inodes.h>
+#include <linux/compat.h>
 #include <linux/fs.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -135,14 +136,26 @@ static long ioc_set_memory_region(void *obj, void *arg)
 	return mhv_memslot_set(obj, arg);
 }
 
+/* A 32-bit process sets the lower half of the pointer only. */
+static void __user *bitmap_pointer(void __user *bitmap)
+{
+	return in_compat_syscall() ? compat_ptr((uintptr_t)bitmap) : bitmap;
+}
+
 static long ioc_get_dirty_log(void *obj, void *arg)
 {
-	return mhv_dirty_log_get(obj, arg);
+	struct kvm_dirty_log *log = arg;
+
+	log->dirty_bitmap = bitmap_pointer(log->dirty_bitmap);
+	return mhv_dirty_log_get(obj, log);
 }
 
 static long ioc_clear_dirty_log(void *obj, void *arg)
 {
-	return mhv_dirty_log_clear(obj, arg);
+	struct kvm_clear_dirty_log *log = arg;
+
+	log->dirty_bitmap = bitmap_pointer(log->dirty_bitmap);
+	return mhv_dirty_log_clear(obj, log);
 }
 
 static long ioc_coalesced_add(void *obj, void *arg)
@@ -562,6 +575,7 @@ static const struct file_operations vm_fops = {
 	.owner = THIS_MODULE,
 	.release = vm_release,
 	.unlocked_ioctl = vm_ioctl,
+	.compat_ioctl = compat_ptr_ioctl,
 	.llseek = noop_llseek,
 };
 
