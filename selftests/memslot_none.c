@@ -48,15 +48,22 @@ TEST(fetch_from_mmio)
 	EXPECT_EQ(regs.rbx, 0x42);
 }
 
-/* A slot that comes later makes the same vCPU run on. */
+/*
+ * A slot that comes later makes the same vCPU run on. The error has left it with a #UD to come,
+ * which setting the registers does away with.
+ */
 TEST(memory_comes_later)
 {
 	struct vcpu *vcpu = vcpu_without_memory();
 	u8 *mem = mem_alloc(0x10000);
+	struct kvm_regs regs;
 
 	expect_exit(vcpu, KVM_EXIT_INTERNAL_ERROR);
 	memcpy(mem + 0xfff0, "\xe6\x10\xf4", 3);
 	ASSERT_RET(vm_slot(vcpu->vm, 3, 0, 0xffff0000, 0x10000, mem), 0);
+	vcpu_get_regs(vcpu, &regs);
+	EXPECT_EQ(regs.rip, 0xfff0);
+	vcpu_set_regs(vcpu, &regs);
 	expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x10, 1, 1);
 	expect_exit(vcpu, KVM_EXIT_HLT);
 }
