@@ -281,6 +281,9 @@ static void choose_event(struct mhv_vcpu *vcpu)
 	if (atomic_read(&vcpu->nmi_queued))
 		collect_nmis(vcpu);
 	done = inject_pending(vcpu);
+	/* No window either: it would open at once, and the guest never get on. */
+	if (unlikely(vcpu->guest_debug & KVM_GUESTDBG_BLOCKIRQ))
+		goto windows;
 
 	if (vcpu->nmi_pending && !done && nmi_allowed(vcpu)) {
 		vcpu->nmi_pending--;
@@ -319,6 +322,7 @@ static void choose_event(struct mhv_vcpu *vcpu)
 	} else if (vcpu->run->request_interrupt_window && !full_chip(vcpu)) {
 		window |= MHV_WINDOW_INTR;
 	}
+windows:
 	if (window | vcpu->window) {
 		vcpu->window = window;
 		mhv_backend->open_window(vcpu, window);
