@@ -35,7 +35,7 @@ struct net_option {
 	enum net_kind kind;
 	const char *ifname;		/* tap's name */
 	const char *mac;		/* aa:bb:cc:dd:ee:ff, or NULL for a made-up one */
-	const char *spec;		/* the rest of the option after "user" or "tap=NAME", or NULL */
+	const char *spec;		/* what follows "user" or "tap=NAME", or NULL */
 };
 
 /** struct machine_config - the command line, checked for form but not yet opened */

@@ -82,11 +82,11 @@ bool mem_write(struct machine *m, uint64_t gpa, const void *buf, uint64_t len)
  * Guest addresses and host addresses agree in their low 12 bits, so an aligned value is aligned
  * here too, and its access is a single one.
  */
-#define MEM_ACCESSORS(bits)								\
-bool mem_read_u##bits(struct machine *m, uint64_t gpa, uint##bits##_t *val)		\
+#define MEM_ACCESSORS(bits, type)							\
+bool mem_read_u##bits(struct machine *m, uint64_t gpa, type *val)			\
 {											\
-	const uint##bits##_t *p = mem_ptr(m, gpa, sizeof(*p));				\
-	uint##bits##_t raw;								\
+	const type *p = mem_ptr(m, gpa, sizeof(*p));					\
+	type raw;									\
 											\
 	if (!p)										\
 		return false;								\
@@ -98,10 +98,10 @@ bool mem_read_u##bits(struct machine *m, uint64_t gpa, uint##bits##_t *val)		\
 	return true;									\
 }											\
 											\
-bool mem_write_u##bits(struct machine *m, uint64_t gpa, uint##bits##_t val)		\
+bool mem_write_u##bits(struct machine *m, uint64_t gpa, type val)			\
 {											\
-	uint##bits##_t *p = mem_ptr(m, gpa, sizeof(*p));				\
-	uint##bits##_t raw = htole##bits(val);						\
+	type *p = mem_ptr(m, gpa, sizeof(*p));						\
+	type raw = htole##bits(val);							\
 											\
 	if (!p)										\
 		return false;								\
@@ -112,6 +112,6 @@ bool mem_write_u##bits(struct machine *m, uint64_t gpa, uint##bits##_t val)		\
 	return true;									\
 }
 
-MEM_ACCESSORS(16)
-MEM_ACCESSORS(32)
-MEM_ACCESSORS(64)
+MEM_ACCESSORS(16, uint16_t)
+MEM_ACCESSORS(32, uint32_t)
+MEM_ACCESSORS(64, uint64_t)

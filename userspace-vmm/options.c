@@ -275,7 +275,7 @@ void options_parse(int argc, char **argv, struct machine_config *cfg)
 	};
 	for (i = 0; i < OPTIONS; i++) {
 		longopts[i] = (struct option){
-			.name = table[i].name, .has_arg = table[i].arg != NULL, .val = table[i].val,
+			.name = table[i].name, .has_arg = !!table[i].arg, .val = table[i].val,
 		};
 	}
 	opterr = 0;			/* the messages are ours: one line, and in our form */

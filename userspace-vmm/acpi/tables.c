@@ -299,7 +299,7 @@ static void aml_length(struct image *im, size_t body)
 /* Device (Cnnn) { Name (_HID, "ACPI0007") Name (_UID, nnn) }: the processors of the MADT. */
 static uint64_t add_ssdt(struct image *im, unsigned int cpus)
 {
-	static const char hid[] = "\x08_HID\x0d" "ACPI0007", uid[] = "\x08_UID\x0a";
+	static const char hid[] = "\x08_HID\x0d\x41\x43PI0007", uid[] = "\x08_UID\x0a";
 	struct header h = head("SSDT", 2);
 	size_t start = im->used;
 	size_t device = 4 + sizeof(hid) + (sizeof(uid) - 1) + 1;

@@ -74,7 +74,7 @@ static uint64_t choose_address(struct machine *m, const struct setup_header *h)
 		if (mem_ptr(m, addr, h->init_size))
 			return addr;
 	}
-	die("--memory %llu MiB is too small for --kernel %s, which needs %llu MiB from address 0x%llx",
+	die("--memory %llu MiB is too small for --kernel %s: it needs %llu MiB from 0x%llx",
 	    (unsigned long long)m->mem.total >> 20, m->cfg.kernel,
 	    ((unsigned long long)h->init_size + 0xfffff) >> 20, (unsigned long long)addr);
 }

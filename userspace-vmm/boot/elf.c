@@ -137,7 +137,7 @@ static uint64_t load_segments(struct machine *m, const uint8_t *file, const stru
 		if (paddr < BOOT_HIGH)
 			die("--kernel %s: wants to be loaded below 1 MiB", m->cfg.kernel);
 		if (!to)
-			die("--kernel %s: wants 0x%llx bytes at 0x%llx, and --memory has no RAM there",
+			die("--kernel %s: wants 0x%llx bytes at 0x%llx, where there is no RAM",
 			    m->cfg.kernel, (unsigned long long)memsz, (unsigned long long)paddr);
 		memcpy(to, file + img->segment[i].offset, img->segment[i].filesz);
 		memset(to + img->segment[i].filesz, 0, memsz - img->segment[i].filesz);

@@ -3,7 +3,7 @@
  * MC146818A real-time clock and its CMOS memory. It shows the host's UTC plus what the guest set.
  * Entered from vCPU threads (ports 0x70, 0x71) and the loop's thread (interrupts).
  * rtc.lock guards all.
- * Motorola MC146818A data sheet: "Registers", "Interrupts"; IBM PC/AT Technical Reference: CMOS RAM.
+ * Motorola MC146818A data sheet: "Registers", "Interrupts"; IBM PC/AT Technical Reference: CMOS.
  */
 #include <stdlib.h>
 #include <string.h>

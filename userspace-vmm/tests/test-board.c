@@ -201,7 +201,8 @@ static void bus_lookup(void **state)
 	assert_int_equal(val, 0xffffffff);
 
 	/* Over the edge of both, and over the edge into nothing: single bytes. */
-	la.calls = lb.calls = 0;
+	la.calls = 0;
+	lb.calls = 0;
 	assert_true(bus_access(&bus, 0x106, &val, 4, true));
 	assert_true(la.calls == 2 && lb.calls == 2);
 	assert_true(bus_access(&bus, 0x10e, &val, 4, false));

@@ -157,11 +157,11 @@ static void elf_make(struct elf_file *f)
 	f->h.e_phoff = offsetof(struct elf_file, p);
 	f->h.e_phentsize = sizeof(Elf64_Phdr);
 	f->h.e_phnum = 2;
-	f->p[0] = (Elf64_Phdr){
+	f->p[0] = (Elf64_Phdr) {
 		.p_type = PT_LOAD, .p_offset = offsetof(struct elf_file, code),
 		.p_paddr = 0x1000000, .p_filesz = sizeof(f->code), .p_memsz = 4096,
 	};
-	f->p[1] = (Elf64_Phdr){
+	f->p[1] = (Elf64_Phdr) {
 		.p_type = PT_NOTE, .p_offset = offsetof(struct elf_file, note),
 		.p_filesz = sizeof(f->note), .p_memsz = sizeof(f->note),
 	};
