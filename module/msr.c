@@ -677,8 +677,10 @@ int mhv_msr_get(struct mhv_vcpu *vcpu, u32 index, u64 *val, bool host)
 {
 	struct msr_access a;
 
+	if (!host && unlikely(mhv_msr_filtered(vcpu->vm, index, KVM_MSR_FILTER_READ)))
+		return MHV_MSR_FILTERED;
 	if (!find(index, host, &a) || !a.row->get)
-		return 1;
+		return MHV_MSR_UNKNOWN;
 	if (a.row->feature && !host && !(vcpu->features & a.row->feature))
 		return 1;
 	return a.row->get(vcpu, &a, val);
@@ -699,8 +701,10 @@ int mhv_msr_set(struct mhv_vcpu *vcpu, u32 index, u64 val, bool host)
 {
 	struct msr_access a;
 
+	if (!host && unlikely(mhv_msr_filtered(vcpu->vm, index, KVM_MSR_FILTER_WRITE)))
+		return MHV_MSR_FILTERED;
 	if (!find(index, host, &a) || !a.row->set)
-		return 1;
+		return MHV_MSR_UNKNOWN;
 	if (!host && (a.row->flags & MSR_HOST_SET ||
 		      (a.row->feature && !(vcpu->features & a.row->feature))))
 		return 1;
@@ -714,7 +718,7 @@ int mhv_msr_set(struct mhv_vcpu *vcpu, u32 index, u64 val, bool host)
 #define ARCH_CAPS_PASSED	(ARCH_CAP_RDCL_NO | ARCH_CAP_IBRS_ALL | ARCH_CAP_RSBA |		\
 				 ARCH_CAP_SSB_NO | ARCH_CAP_MDS_NO | ARCH_CAP_PSCHANGE_MC_NO |	\
 				 ARCH_CAP_SBDR_SSDP_NO | ARCH_CAP_FBSDP_NO |			\
-				 ARCH_CAP_PSDP_NO | ARCH_CAP_FB_CLEAR | ARCH_CAP_RRSBA |		\
+				 ARCH_CAP_PSDP_NO | ARCH_CAP_FB_CLEAR | ARCH_CAP_RRSBA | \
 				 ARCH_CAP_PBRSB_NO)
 
 /* What the CPU says, and what the kernel knows of CPUs that say nothing. */
