@@ -98,3 +98,33 @@ TEST(sipi_by_userspace)
 	EXPECT_EQ(sregs.cs.base, 0x12000);
 	EXPECT_EQ(regs.rip, 0);
 }
+
+static volatile u32 nmis;
+
+static void on_nmi(struct isr_frame *frame)
+{
+	(void)frame;
+	nmis++;
+}
+
+static void woken_guest(void)
+{
+	isr_table[2] = on_nmi;
+	guest_sync(0x100);
+	GUEST_EXPECT_EQ(nmis, 1);
+	guest_done();
+}
+
+/* Held after a reset, as an SEV-ES guest asks for it: an event ends that like a halt. */
+TEST(reset_hold_ends)
+{
+	struct vcpu *vcpu = guest_new_irqchip(woken_guest);
+
+	EXPECT_EQ(run_sync(vcpu), 0x100);
+	vcpu_finish_io(vcpu);
+	if (set(vcpu, KVM_MP_STATE_AP_RESET_HOLD))
+		return;
+	xioctl(vcpu->fd, KVM_NMI, 0);
+	run_done(vcpu);
+	EXPECT_EQ(get(vcpu), KVM_MP_STATE_RUNNABLE);
+}
