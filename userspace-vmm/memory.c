@@ -83,7 +83,7 @@ bool mem_write(struct machine *m, uint64_t gpa, const void *buf, uint64_t len)
  * here too, and its access is a single one.
  */
 #define MEM_ACCESSORS(bits, type)							\
-bool mem_read_u##bits(struct machine *m, uint64_t gpa, type *val)			\
+bool mem_read_u##bits(struct machine *m, uint64_t gpa, type val[])			\
 {											\
 	const type *p = mem_ptr(m, gpa, sizeof(*p));					\
 	type raw;									\
