@@ -250,6 +250,51 @@ int mhv_exit_cpuid(struct mhv_vcpu *vcpu)
 	return mhv_skip(vcpu, next);
 }
 
+/*
+ * Userspace has served the MSR, or wants the guest to have its fault.  If it
+ * moved RIP, there is nothing left to complete.
+ */
+static int complete_wrmsr(struct mhv_vcpu *vcpu)
+{
+	if (mhv_rip(vcpu) != vcpu->pio.rip)
+		return MHV_RESUME;
+	if (vcpu->run->msr.error)
+		return general_protection(vcpu);
+	return mhv_skip(vcpu, vcpu->pio.next_rip);
+}
+
+static int complete_rdmsr(struct mhv_vcpu *vcpu)
+{
+	const struct kvm_run *run = vcpu->run;
+	u64 val = run->msr.data;
+
+	if (!run->msr.error && mhv_rip(vcpu) == vcpu->pio.rip) {
+		mhv_set_gpr(vcpu, MHV_RAX, (u32)val);
+		mhv_set_gpr(vcpu, MHV_RDX, val >> 32);
+	}
+	return complete_wrmsr(vcpu);
+}
+
+/* An MSR that the guest cannot have: a fault, unless userspace serves the like. */
+static int msr_failed(struct mhv_vcpu *vcpu, bool write, u64 val, u64 next,
+		      enum mhv_msr_why why)
+{
+	struct kvm_run *run = vcpu->run;
+
+	if (!(READ_ONCE(vcpu->vm->user_msrs) & BIT(why - 1)))
+		return general_protection(vcpu);
+	run->exit_reason = write ? KVM_EXIT_X86_WRMSR : KVM_EXIT_X86_RDMSR;
+	run->msr.error = 0;
+	memset(run->msr.pad, 0, sizeof(run->msr.pad));
+	run->msr.reason = BIT(why - 1);
+	run->msr.index = mhv_gpr(vcpu, MHV_RCX);
+	run->msr.data = val;
+	vcpu->pio.rip = mhv_rip(vcpu);
+	vcpu->pio.next_rip = next;
+	vcpu->complete = write ? complete_wrmsr : complete_rdmsr;
+	return MHV_USER;
+}
+
 /**
  * mhv_exit_rdmsr() - RDMSR of an MSR that is not passed through
  * @vcpu: the vCPU
@@ -266,7 +311,7 @@ int mhv_exit_rdmsr(struct mhv_vcpu *vcpu)
 	r = mhv_msr_get(vcpu, gpr[MHV_RCX], &val, false);
 	trace_mhv_msr(0, gpr[MHV_RCX], val, r);
 	if (r)
-		return general_protection(vcpu);
+		return msr_failed(vcpu, false, 0, next, r);
 	gpr[MHV_RAX] = (u32)val;
 	gpr[MHV_RDX] = val >> 32;
 	return mhv_skip(vcpu, next);
@@ -289,7 +334,7 @@ int mhv_exit_wrmsr(struct mhv_vcpu *vcpu)
 	r = mhv_msr_set(vcpu, gpr[MHV_RCX], val, false);
 	trace_mhv_msr(1, gpr[MHV_RCX], val, r);
 	if (r)
-		return general_protection(vcpu);
+		return msr_failed(vcpu, true, val, next, r);
 	return mhv_skip(vcpu, next);
 }
 

@@ -209,6 +209,7 @@ enum mhv_request {
 	MHV_REQ_SCAN_EOI,	/* the set of vectors whose EOI is reported changed */
 	MHV_REQ_CLOCK,		/* write the kvmclock page anew */
 	MHV_REQ_IOAPIC_EOI,	/* leave with KVM_EXIT_IOAPIC_EOI */
+	MHV_REQ_MSR_FILTER,	/* other MSRs are filtered than before */
 	MHV_REQ_NMI,		/* take vcpu->nmi_queued into account */
 	MHV_REQ_UNBLOCK,	/* INIT or SIPI, or a halted vCPU is to look again */
 	MHV_REQ_EVENT,		/* look again whether something can be injected */
@@ -340,7 +341,6 @@ struct mhv_vcpu {
 	int (*complete)(struct mhv_vcpu *vcpu);	/* [v] finishes a user exit */
 	struct mhv_pio pio;		/* [v] */
 	struct mhv_emul *emul;		/* [I] */
-	u64 msr_data;			/* [v] of a RDMSR/WRMSR served by userspace */
 
 	struct kvm_cpuid_entry2 *cpuid;	/* [v] as userspace set it */
 	u32 nr_cpuid;			/* [v] */
@@ -421,6 +421,8 @@ struct mhv_vm {
 	struct mhv_vm_clock clock;
 	u32 default_tsc_khz;		/* [l] for vCPUs to come */
 	u64 disabled_quirks;		/* [l] KVM_X86_QUIRK_* that userspace does without */
+	u32 user_msrs;			/* [l] KVM_MSR_EXIT_REASON_*: faults that userspace serves */
+	struct mhv_msr_filter *msr_filter; /* [l] read in srcu; NULL: all MSRs are allowed */
 	u32 manual_dirty_log;		/* [l] KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE, _INITIALLY_SET */
 	u64 tss_addr;			/* [l] stored; no backend of ours uses it */
 	u64 identity_map_addr;		/* [l] likewise */
@@ -609,6 +611,31 @@ int mhv_msr_vcpu_init(struct mhv_vcpu *vcpu);
 void mhv_msr_vcpu_free(struct mhv_vcpu *vcpu);
 void mhv_msr_reset(struct mhv_vcpu *vcpu, bool init);
 void mhv_msr_setup(void);
+
+/* Why an MSR cannot be read or written; KVM_MSR_EXIT_REASON_* is BIT(why - 1). */
+enum mhv_msr_why {
+	MHV_MSR_INVALID = 1,	/* not this value, or not by this guest */
+	MHV_MSR_UNKNOWN,	/* there is no such MSR */
+	MHV_MSR_FILTERED,	/* userspace does not want it */
+};
+
+/* ---- msr_filter.c ---- */
+
+/* struct kvm_msr_filter as a 32-bit process has it. */
+struct mhv_compat_msr_filter {
+	u32 flags;
+	struct {
+		u32 flags;
+		u32 nmsrs;
+		u32 base;
+		u32 bitmap;
+	} range[KVM_MSR_FILTER_MAX_RANGES];
+};
+
+int mhv_msr_filter_set(struct mhv_vm *vm, const struct kvm_msr_filter *user);
+int mhv_msr_filter_set_compat(struct mhv_vm *vm, const struct mhv_compat_msr_filter *user);
+void mhv_msr_filter_destroy(struct mhv_vm *vm);
+bool mhv_msr_filtered(struct mhv_vm *vm, u32 index, u32 what);
 
 /* ---- mce.c ---- */
 u64 mhv_mce_supported(void);

@@ -671,7 +671,8 @@ static bool find(u32 index, bool host, struct msr_access *a)
  * @host: for userspace, to which CPUID does not matter
  *
  * Context: vcpu->mutex held.
- * Return: 0, or 1: no such MSR, or not for the reader: #GP to a guest.
+ * Return: 0, or why not (enum mhv_msr_why): #GP to a guest, if userspace does
+ * not want to know.
  */
 int mhv_msr_get(struct mhv_vcpu *vcpu, u32 index, u64 *val, bool host)
 {
@@ -682,8 +683,8 @@ int mhv_msr_get(struct mhv_vcpu *vcpu, u32 index, u64 *val, bool host)
 	if (!find(index, host, &a) || !a.row->get)
 		return MHV_MSR_UNKNOWN;
 	if (a.row->feature && !host && !(vcpu->features & a.row->feature))
-		return 1;
-	return a.row->get(vcpu, &a, val);
+		return MHV_MSR_INVALID;
+	return a.row->get(vcpu, &a, val) ? MHV_MSR_INVALID : 0;
 }
 
 /**
@@ -694,8 +695,7 @@ int mhv_msr_get(struct mhv_vcpu *vcpu, u32 index, u64 *val, bool host)
  * @host: for userspace, which may also write what guests can only read
  *
  * Context: vcpu->mutex held; may sleep.
- * Return: 0, or 1: no such MSR, not for the writer, or a value that it cannot
- * have: #GP to a guest.  Nothing is changed then.
+ * Return: 0, or why not (enum mhv_msr_why).  Nothing is changed then.
  */
 int mhv_msr_set(struct mhv_vcpu *vcpu, u32 index, u64 val, bool host)
 {
@@ -707,10 +707,10 @@ int mhv_msr_set(struct mhv_vcpu *vcpu, u32 index, u64 val, bool host)
 		return MHV_MSR_UNKNOWN;
 	if (!host && (a.row->flags & MSR_HOST_SET ||
 		      (a.row->feature && !(vcpu->features & a.row->feature))))
-		return 1;
+		return MHV_MSR_INVALID;
 	if (a.row->flags & MSR_CANONICAL && !__is_canonical_address(val, 48))
-		return 1;
-	return a.row->set(vcpu, &a, val);
+		return MHV_MSR_INVALID;
+	return a.row->set(vcpu, &a, val) ? MHV_MSR_INVALID : 0;
 }
 
 /* ---- feature MSRs ---- */

@@ -369,6 +369,8 @@ static int serve_requests(struct mhv_vcpu *vcpu)
 		vcpu->run->eoi.vector = vcpu->eoi_vector;
 		return MHV_USER;
 	}
+	if (mhv_take_request(vcpu, MHV_REQ_MSR_FILTER))
+		mhv_backend->update_intercepts(vcpu);
 	if (mhv_take_request(vcpu, MHV_REQ_NMI))
 		mhv_request(vcpu, MHV_REQ_EVENT);
 	mhv_take_request(vcpu, MHV_REQ_UNBLOCK);

@@ -66,6 +66,7 @@ static void vm_destroy(struct mhv_vm *vm)
 	vm_free_vcpus(vm);
 	mhv_mmu_destroy(vm);
 	mhv_memslots_destroy(vm);
+	mhv_msr_filter_destroy(vm);
 	cleanup_srcu_struct(&vm->irq_srcu);
 	cleanup_srcu_struct(&vm->srcu);
 	mmdrop(vm->mm);
@@ -157,6 +158,20 @@ static long ioc_clear_dirty_log(void *obj, void *arg)
 	log->dirty_bitmap = bitmap_pointer(log->dirty_bitmap);
 	return mhv_dirty_log_clear(obj, log);
 }
+
+static long ioc_set_msr_filter(void *obj, void *arg)
+{
+	return mhv_msr_filter_set(obj, arg);
+}
+
+#ifdef CONFIG_COMPAT
+#define COMPAT_SET_MSR_FILTER	_IOW(KVMIO, 0xc6, struct mhv_compat_msr_filter)
+
+static long ioc_set_msr_filter_compat(void *obj, void *arg)
+{
+	return mhv_msr_filter_set_compat(obj, arg);
+}
+#endif
 
 static long ioc_coalesced_add(void *obj, void *arg)
 {
@@ -460,6 +475,17 @@ static long cap_max_vcpu_id(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
 	return r;
 }
 
+static long cap_user_space_msr(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~(u64)(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN |
+				  KVM_MSR_EXIT_REASON_FILTER))
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	WRITE_ONCE(vm->user_msrs, cap->args[0]);
+	mutex_unlock(&vm->lock);
+	return 0;
+}
+
 /* The older capability takes any bits, and those that mean nothing do nothing. */
 static long cap_disable_quirks(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
 {
@@ -495,6 +521,7 @@ static const struct {
 	{ KVM_CAP_MSR_PLATFORM_INFO,	cap_platform_info },
 	{ KVM_CAP_MAX_VCPU_ID,		cap_max_vcpu_id },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, cap_manual_dirty_log },
+	{ KVM_CAP_X86_USER_SPACE_MSR,	cap_user_space_msr },
 	{ KVM_CAP_DISABLE_QUIRKS,	cap_disable_quirks },
 	{ KVM_CAP_DISABLE_QUIRKS2,	cap_disable_quirks },
 };
@@ -549,6 +576,10 @@ static const struct mhv_ioctl vm_ioctls[] = {
 	{ KVM_GET_CLOCK,		OUT,	ioc_get_clock },
 	{ KVM_SET_CLOCK,		IN,	ioc_set_clock },
 	{ KVM_ENABLE_CAP,		IN,	ioc_enable_cap },
+	{ KVM_X86_SET_MSR_FILTER,	IN,	ioc_set_msr_filter },
+#ifdef CONFIG_COMPAT
+	{ COMPAT_SET_MSR_FILTER,	IN,	ioc_set_msr_filter_compat },
+#endif
 };
 
 static long vm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)

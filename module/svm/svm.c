@@ -296,9 +296,29 @@ static void svm_set_intercepts(struct svm_vcpu *svm)
 	c->clean = 0;
 }
 
+/* Must the MSRs that are passed through exit, for the sake of the VM's filter? */
+static bool svm_msrs_filtered(struct mhv_vm *vm)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(svm_passthrough_msrs); i++)
+		if (mhv_msr_filtered(vm, svm_passthrough_msrs[i], KVM_MSR_FILTER_READ) ||
+		    mhv_msr_filtered(vm, svm_passthrough_msrs[i], KVM_MSR_FILTER_WRITE))
+			return true;
+	return false;
+}
+
 static void svm_update_intercepts(struct mhv_vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
+	struct vmcb_control_area *c = &svm->vmcb->control;
+	/* All bits of the longer map for ports are set: it serves for both. */
+	u64 map = __pa(svm_msrs_filtered(vcpu->vm) ? iopm : msrpm);
+
+	if (c->msrpm_base_pa != map) {
+		c->msrpm_base_pa = map;
+		c->clean &= ~SVM_CLEAN_PERM;
+	}
 
 	svm_intercept(svm, INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_BP,
 		      vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP);
