@@ -150,6 +150,17 @@ static void mhv_shutdown(void)
 	on_each_cpu(cpu_off, NULL, 1);
 }
 
+/* Before 6.8, a kexec does not call the syscore operations. */
+static int mhv_reboot(struct notifier_block *nb, unsigned long action, void *data)
+{
+	mhv_shutdown();
+	return NOTIFY_OK;
+}
+
+static struct notifier_block mhv_reboot_notifier = {
+	.notifier_call = mhv_reboot,
+};
+
 static struct syscore_ops mhv_syscore_ops = {
 	.suspend = mhv_suspend,
 	.resume = mhv_resume,
@@ -386,6 +397,11 @@ static int __init register_hooks(void)
 	if (r < 0)
 		return r;
 	cpuhp_state = r;
+	r = register_reboot_notifier(&mhv_reboot_notifier);
+	if (r) {
+		cpuhp_remove_state_nocalls(cpuhp_state);
+		return r;
+	}
 	register_syscore_ops(&mhv_syscore_ops);
 	/*
 	 * The static key behind preempt notifiers is flipped once, here, not
@@ -399,6 +415,7 @@ static void unregister_hooks(void)
 {
 	preempt_notifier_dec();
 	unregister_syscore_ops(&mhv_syscore_ops);
+	unregister_reboot_notifier(&mhv_reboot_notifier);
 	cpuhp_remove_state_nocalls(cpuhp_state);
 }
 
