@@ -34,6 +34,12 @@ static inline void mhv_send_reschedule(int cpu)
 #endif
 }
 
+#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
+#define mhv_note_qs()	rcu_virt_note_context_switch(smp_processor_id())
+#else
+#define mhv_note_qs()	rcu_virt_note_context_switch()
+#endif
+
 /*
  * Tell time accounting, RCU, lockdep and irq tracing that this CPU is about
  * to run a guest with interrupts on.  Between the two nothing may be traced.
@@ -50,11 +56,7 @@ static __always_inline void mhv_guest_state_enter(bool note_qs)
 	instrumentation_end();
 	if (!context_tracking_guest_enter() && note_qs) {
 		instrumentation_begin();
-		rcu_virt_note_context_switch(
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 5, 0)
-			smp_processor_id()
-#endif
-			);
+		mhv_note_qs();
 		instrumentation_end();
 	}
 	lockdep_hardirqs_on(CALLER_ADDR0);
@@ -144,7 +146,7 @@ static inline int mhv_follow_pfnmap(struct vm_area_struct *vma, unsigned long ad
 	follow_pfnmap_end(&args);
 	return 0;
 #else
-	spinlock_t *ptl;
+	spinlock_t *ptl;	/* the page table's */
 	pte_t *pte;
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 10, 0)
 	int r = follow_pte(vma, addr, &pte, &ptl);

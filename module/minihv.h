@@ -302,7 +302,7 @@ struct mhv_vcpu {
 	u32 id;				/* [I] as userspace chose; the APIC id */
 	u32 index;			/* [I] position in vm->vcpus */
 
-	struct mutex mutex;
+	struct mutex mutex;		/* all [v] fields; see the legend above */
 	unsigned long requests;		/* [a] BIT(enum mhv_request) */
 	int mode;			/* [a] enum mhv_mode */
 	int cpu;			/* [t] loaded on this CPU, or -1 */
@@ -393,9 +393,9 @@ struct mhv_vm {
 	struct kref users;		/* VM fd, vCPU fds, devices */
 	struct mm_struct *mm;		/* [I] the creator's */
 	bool dead;			/* [a] a bug of ours, or the mm is gone */
-	struct mutex lock;
-	struct mutex slots_lock;
-	struct mutex irq_lock;
+	struct mutex lock;		/* all [l] fields */
+	struct mutex slots_lock;	/* writers of [s] fields */
+	struct mutex irq_lock;		/* writers of routing and irqfds */
 	struct srcu_struct srcu;
 	struct srcu_struct irq_srcu;
 
@@ -421,9 +421,9 @@ struct mhv_vm {
 	struct mhv_vm_clock clock;
 	u32 default_tsc_khz;		/* [l] for vCPUs to come */
 	u64 disabled_quirks;		/* [l] KVM_X86_QUIRK_* that userspace does without */
-	u32 user_msrs;			/* [l] KVM_MSR_EXIT_REASON_*: faults that userspace serves */
+	u32 user_msrs;			/* [l] KVM_MSR_EXIT_REASON_* that userspace serves */
 	struct mhv_msr_filter *msr_filter; /* [l] read in srcu; NULL: all MSRs are allowed */
-	u32 manual_dirty_log;		/* [l] KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE, _INITIALLY_SET */
+	u32 manual_dirty_log;		/* [l] KVM_DIRTY_LOG_* */
 	u64 tss_addr;			/* [l] stored; no backend of ours uses it */
 	u64 identity_map_addr;		/* [l] likewise */
 	unsigned long nr_mmu_pages;	/* [l] likewise */

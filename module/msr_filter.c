@@ -114,6 +114,7 @@ int mhv_msr_filter_set(struct mhv_vm *vm, const struct kvm_msr_filter *user)
 		return PTR_ERR(filter);
 	mutex_lock(&vm->lock);
 	old = vm->msr_filter;
+	/* Pairs with the acquire in the look-up: a filter is complete once seen. */
 	smp_store_release(&vm->msr_filter, filter);
 	/* vCPUs that are being created wait for vm->lock, and will see it. */
 	mhv_request_all(vm, MHV_REQ_MSR_FILTER);
@@ -174,6 +175,7 @@ bool mhv_msr_filtered(struct mhv_vm *vm, u32 index, u32 what)
 	if (likely(!READ_ONCE(vm->msr_filter)) || (index >= X2APIC_FIRST && index <= X2APIC_LAST))
 		return false;
 	idx = srcu_read_lock(&vm->srcu);
+	/* Pairs with the release where it is set. */
 	filter = smp_load_acquire(&vm->msr_filter);
 	filtered = filter->deny;
 	for (i = 0; i < filter->nr; i++) {

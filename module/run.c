@@ -69,7 +69,7 @@ void mhv_kick(struct mhv_vcpu *vcpu)
 		return;
 	if (rcuwait_wake_up(&vcpu->wait))
 		return;
-	smp_mb();
+	smp_mb();	/* pairs with the barrier in run_once() */
 	if (READ_ONCE(vcpu->mode) != MHV_IN_GUEST)
 		return;
 	preempt_disable();

@@ -128,7 +128,7 @@ TEST(filtered)
 	expect_vectors(vcpu, "writes of STAR", 256, 13, 256, 256);
 	EXPECT_EQ(vcpu_get_msr(vcpu, MSR_STAR), 0x1122334455667788);
 	EXPECT_EQ(vcpu_set_msr(vcpu, MSR_STAR, 5), 1);
-	ASSERT_RET(filter(vm, 0, rw, MSR_STAR, 2, (u8[8]){ 2 }), 0);
+	ASSERT_RET(filter(vm, 0, rw, MSR_STAR, 2, (u8[8]) { 2 }), 0);
 	expect_vectors(vcpu, "STAR", 13, 13, 256, 256);
 	EXPECT_EQ(vcpu_get_msr(vcpu, MSR_STAR), 5);
 	ASSERT_RET(filter(vm, KVM_MSR_FILTER_DEFAULT_DENY, rw, MSR_STAR, 1, all), 0);

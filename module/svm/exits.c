@@ -204,7 +204,7 @@ static int exit_cr8_write(struct mhv_vcpu *vcpu)
 	[(base) + 2] = { rw "_dr2", exit_dr }, [(base) + 3] = { rw "_dr3", exit_dr }, \
 	[(base) + 4] = { rw "_dr4", exit_dr }, [(base) + 5] = { rw "_dr5", exit_dr }, \
 	[(base) + 6] = { rw "_dr6", exit_dr }, [(base) + 7] = { rw "_dr7", exit_dr }
-#define EXCEPTION(vec)		[SVM_EXIT_EXCP_BASE + (vec)]
+#define EXCEPTION(vec)		(SVM_EXIT_EXCP_BASE + (vec))
 
 /*
  * One row per exit code that the intercepts of svm_set_intercepts() can give.
@@ -216,11 +216,11 @@ static const struct svm_exit svm_exits[] = {
 	[SVM_EXIT_WRITE_CR8]	= { "write_cr8", exit_cr8_write },
 	DR_ROWS("read", SVM_EXIT_READ_DR0),
 	DR_ROWS("write", SVM_EXIT_WRITE_DR0),
-	EXCEPTION(X86_TRAP_DB)	= { "#DB", exit_db },
-	EXCEPTION(X86_TRAP_BP)	= { "#BP", exit_exception },
-	EXCEPTION(X86_TRAP_UD)	= { "#UD", exit_exception },
-	EXCEPTION(X86_TRAP_AC)	= { "#AC", exit_exception },
-	EXCEPTION(X86_TRAP_MC)	= { "#MC", exit_host },
+	[EXCEPTION(X86_TRAP_DB)]	= { "#DB", exit_db },
+	[EXCEPTION(X86_TRAP_BP)]	= { "#BP", exit_exception },
+	[EXCEPTION(X86_TRAP_UD)]	= { "#UD", exit_exception },
+	[EXCEPTION(X86_TRAP_AC)]	= { "#AC", exit_exception },
+	[EXCEPTION(X86_TRAP_MC)]	= { "#MC", exit_host },
 	[SVM_EXIT_INTR]		= { "interrupt", mhv_exit_interrupt },
 	[SVM_EXIT_NMI]		= { "nmi", exit_nmi },
 	[SVM_EXIT_SMI]		= { "smi", exit_host },

@@ -57,17 +57,17 @@ static u8 *msrpm;
  * that goes offline may once more schedule one in before it is moved away.
  * The instruction is #UD then, and stepped over; so are those in entry.S.
  */
-static __always_inline void clgi(void)
+static __always_inline void svm_clgi(void)
 {
 	asm volatile("1: clgi\n2:" _ASM_EXTABLE(1b, 2b) : : : "memory");
 }
 
-static __always_inline void stgi(void)
+static __always_inline void svm_stgi(void)
 {
 	asm volatile("1: stgi\n2:" _ASM_EXTABLE(1b, 2b) : : : "memory");
 }
 
-static __always_inline void vmsave(u64 pa)
+static __always_inline void svm_vmsave(u64 pa)
 {
 	asm volatile("1: vmsave %0\n2:" _ASM_EXTABLE(1b, 2b) : : "a" (pa) : "memory");
 }
@@ -229,7 +229,7 @@ static void svm_cpu_off(void)
 	if (!(efer & EFER_SVME))
 		return;
 	/* GIF must be set when SVM goes, or NMIs and INIT stay blocked. */
-	stgi();
+	svm_stgi();
 	wrmsrl(MSR_VM_HSAVE_PA, 0);
 	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
 }
@@ -385,7 +385,7 @@ static void svm_vcpu_load(struct mhv_vcpu *vcpu, int cpu)
 		sc->last = vcpu;
 		indirect_branch_prediction_barrier();
 	}
-	vmsave(sc->host_pa);
+	svm_vmsave(sc->host_pa);
 }
 
 static void svm_vcpu_put(struct mhv_vcpu *vcpu)
@@ -683,9 +683,9 @@ static void svm_run(struct mhv_vcpu *vcpu)
 	c->exit_code = SVM_EXIT_ERR;	/* stays if VMRUN itself faults */
 	c->exit_int_info = 0;
 
-	clgi();
+	svm_clgi();
 	svm_enter_exit(svm, sc->host_pa);
-	stgi();		/* a pending NMI is taken here */
+	svm_stgi();		/* a pending NMI is taken here */
 
 	state->gpr[MHV_RAX] = vmcb->save.rax;
 	state->gpr[MHV_RSP] = vmcb->save.rsp;
