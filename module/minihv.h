@@ -437,6 +437,7 @@ enum mhv_vm_cap {
 	MHV_VMCAP_X2APIC_32BIT,		/* X2APIC_API: 32-bit ids */
 	MHV_VMCAP_X2APIC_NO_BCAST,	/* X2APIC_API: 0xff is no broadcast */
 	MHV_VMCAP_EXC_PAYLOAD,		/* exception payloads are userspace's */
+	MHV_VMCAP_TRIPLE_FAULT,		/* pending triple faults are userspace's */
 	MHV_VMCAP_NO_PLATFORM_INFO,	/* guests cannot read MSR_PLATFORM_INFO */
 };
 

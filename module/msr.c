@@ -60,6 +60,13 @@ static int get_zero(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
 	return 0;
 }
 
+/* For userspace alone, as guests are never told that they have it. */
+static int get_host_zero(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
+{
+	*val = 0;
+	return !a->host;
+}
+
 static int set_ignore(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
 {
 	return 0;
@@ -545,6 +552,8 @@ static const struct msr_row rows[] = {
 	  .set = set_mtrr_fixed },
 	{ MSR_MTRRfix4K_C0000, .nr = 8, .where = SLOT_MTRR_FIX4K, .get = get_slot,
 	  .set = set_mtrr_fixed },
+	{ MSR_IA32_PERF_CAPABILITIES, .flags = MSR_FEATURE | MSR_HOST_SET,
+	  .get = get_host_zero, .set = set_zero },
 	{ MSR_IA32_CR_PAT, .flags = MSR_LISTED, STATE(pat, SYSMSR), .get = get_state,
 	  .set = set_pat },
 	{ MSR_IA32_MC0_CTL2, .nr = MHV_MCE_BANKS, .get = mce_get_ctl2, .set = mce_set_ctl2 },
@@ -777,6 +786,8 @@ int mhv_msr_feature(u32 index, u64 *val)
 	case MSR_AMD64_DE_CFG:
 		*val = de_cfg_supported();
 		return 0;
+	case MSR_IA32_PERF_CAPABILITIES:
+		return 0;	/* no performance counters */
 	}
 	return 1;
 }

@@ -499,6 +499,11 @@ static bool has_payload_cap(struct mhv_vcpu *vcpu)
 	return vcpu->vm->caps & BIT(MHV_VMCAP_EXC_PAYLOAD);
 }
 
+static bool has_triple_fault_cap(struct mhv_vcpu *vcpu)
+{
+	return vcpu->vm->caps & BIT(MHV_VMCAP_TRIPLE_FAULT);
+}
+
 static void get_exception(struct mhv_vcpu *vcpu, struct kvm_vcpu_events *ev)
 {
 	const struct mhv_event *e = &vcpu->exception;
@@ -555,6 +560,10 @@ int mhv_get_vcpu_events(struct mhv_vcpu *vcpu, struct kvm_vcpu_events *ev)
 	ev->flags = KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SHADOW;
 	if (has_payload_cap(vcpu))
 		ev->flags |= KVM_VCPUEVENT_VALID_PAYLOAD;
+	if (has_triple_fault_cap(vcpu)) {
+		ev->triple_fault.pending = test_bit(MHV_REQ_TRIPLE_FAULT, &vcpu->requests);
+		ev->flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+	}
 	return 0;
 }
 
@@ -562,10 +571,11 @@ static bool events_valid(struct mhv_vcpu *vcpu, const struct kvm_vcpu_events *ev
 {
 	bool payload = ev->flags & KVM_VCPUEVENT_VALID_PAYLOAD;
 
-	/* Triple faults go by the capability that is not offered. */
 	if (ev->flags & ~(KVM_VCPUEVENT_VALID_NMI_PENDING | KVM_VCPUEVENT_VALID_SIPI_VECTOR |
 			  KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_SMM |
-			  KVM_VCPUEVENT_VALID_PAYLOAD))
+			  KVM_VCPUEVENT_VALID_PAYLOAD | KVM_VCPUEVENT_VALID_TRIPLE_FAULT))
+		return false;
+	if (ev->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT && !has_triple_fault_cap(vcpu))
 		return false;
 	if (payload && !has_payload_cap(vcpu))
 		return false;
@@ -635,6 +645,12 @@ int mhv_set_vcpu_events(struct mhv_vcpu *vcpu, const struct kvm_vcpu_events *ev)
 	if (!events_valid(vcpu, ev))
 		return -EINVAL;
 	mhv_state_change(vcpu, MHV_G_INTR);
+	if (ev->flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT) {
+		if (ev->triple_fault.pending)
+			mhv_request(vcpu, MHV_REQ_TRIPLE_FAULT);
+		else
+			mhv_take_request(vcpu, MHV_REQ_TRIPLE_FAULT);
+	}
 	if (ev->flags & KVM_VCPUEVENT_VALID_NMI_PENDING) {
 		atomic_set(&vcpu->nmi_queued, 0);
 		vcpu->nmi_pending = !!ev->nmi.pending;

@@ -446,6 +446,17 @@ static long cap_exception_payload(struct mhv_vm *vm, const struct kvm_enable_cap
 	return 0;
 }
 
+static long cap_triple_fault(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
+{
+	mutex_lock(&vm->lock);
+	if (cap->args[0])
+		vm->caps |= BIT(MHV_VMCAP_TRIPLE_FAULT);
+	else
+		vm->caps &= ~BIT(MHV_VMCAP_TRIPLE_FAULT);
+	mutex_unlock(&vm->lock);
+	return 0;
+}
+
 static long cap_platform_info(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
 {
 	mutex_lock(&vm->lock);
@@ -518,6 +529,7 @@ static const struct {
 	{ KVM_CAP_SPLIT_IRQCHIP,	cap_split_irqchip },
 	{ KVM_CAP_X2APIC_API,		cap_x2apic_api },
 	{ KVM_CAP_EXCEPTION_PAYLOAD,	cap_exception_payload },
+	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, cap_triple_fault },
 	{ KVM_CAP_MSR_PLATFORM_INFO,	cap_platform_info },
 	{ KVM_CAP_MAX_VCPU_ID,		cap_max_vcpu_id },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, cap_manual_dirty_log },

@@ -188,3 +188,37 @@ TEST(refused)
 	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events), EINVAL);
 	EXPECT_EQ(run_sync(vcpu), NONE);
 }
+
+static void idle(void)
+{
+	guest_sync(1);
+	guest_done();
+}
+
+/* A triple fault that is pending where a vCPU was saved still is where it is restored. */
+TEST(triple_fault)
+{
+	struct vcpu *vcpu;
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_X86_TRIPLE_FAULT_EVENT, .args = { 1 } };
+	struct kvm_vcpu_events ev;
+
+	NEED_CAP(KVM_CAP_X86_TRIPLE_FAULT_EVENT);
+	vcpu = guest_new(idle);
+	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
+	EXPECT_EQ(ev.flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT, 0);
+	ev.flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev), EINVAL);
+
+	xioctl(vcpu->vm->fd, KVM_ENABLE_CAP, &cap);
+	ev.triple_fault.pending = 1;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
+	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
+	EXPECT_EQ(!!(ev.flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT), 1);
+	EXPECT_EQ(ev.triple_fault.pending, 1);
+	ev.triple_fault.pending = 0;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
+	EXPECT_EQ(run_sync(vcpu), 1);
+	ev.triple_fault.pending = 1;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
+	expect_exit(vcpu, KVM_EXIT_SHUTDOWN);
+}
