@@ -86,7 +86,7 @@ uninstall:
 .PHONY: dkms-install
 dkms-install:
 	scripts/lib/dkms-source /usr/src
-	dkms install minihv/$(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf)
+	dkms install --force minihv/$(shell sed -n 's/^PACKAGE_VERSION="\(.*\)"/\1/p' dkms.conf) -k $(KVER)
 
 .PHONY: clean
 clean:
