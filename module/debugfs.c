@@ -12,27 +12,13 @@
 
 static struct dentry *root;
 
-static const struct {
-	const char *name;
-	size_t offset;
-} counters[] = {
-#define COUNTER(name) { #name, offsetof(struct mhv_vcpu, stat.name) }
-	COUNTER(exits), COUNTER(io_exits), COUNTER(mmio_exits), COUNTER(irq_exits),
-	COUNTER(nmi_exits), COUNTER(halt_exits), COUNTER(irq_injections),
-	COUNTER(nmi_injections), COUNTER(exceptions), COUNTER(irq_window_exits),
-	COUNTER(faults), COUNTER(emulations), COUNTER(signal_exits),
-	COUNTER(hypercalls), COUNTER(user_exits), COUNTER(tlb_flushes),
-#undef COUNTER
-};
-
 static int vcpu_show(struct seq_file *m, void *unused)
 {
 	struct mhv_vcpu *vcpu = m->private;
-	size_t i;
+	unsigned int i;
 
-	for (i = 0; i < ARRAY_SIZE(counters); i++)
-		seq_printf(m, "%s %llu\n", counters[i].name,
-			   *(u64 *)((void *)vcpu + counters[i].offset));
+	for (i = 0; i < MHV_NR_COUNTERS; i++)
+		seq_printf(m, "%s %llu\n", mhv_counters[i].name, mhv_counter(vcpu, i));
 	return 0;
 }
 DEFINE_SHOW_ATTRIBUTE(vcpu);
@@ -43,16 +29,16 @@ static int vm_show(struct seq_file *m, void *unused)
 	struct mhv_vm *vm = m->private;
 	struct mhv_vcpu *vcpu;
 	unsigned long n;
-	size_t i;
+	unsigned int i;
 	u64 sum;
 
 	seq_printf(m, "vcpus %u\nmmu_pages %ld\n", READ_ONCE(vm->nr_vcpus),
 		   atomic_long_read(&vm->mmu.pages));
-	for (i = 0; i < ARRAY_SIZE(counters); i++) {
+	for (i = 0; i < MHV_NR_COUNTERS; i++) {
 		sum = 0;
 		mhv_for_each_vcpu(n, vcpu, vm)
-			sum += *(u64 *)((void *)vcpu + counters[i].offset);
-		seq_printf(m, "%s %llu\n", counters[i].name, sum);
+			sum += mhv_counter(vcpu, i);
+		seq_printf(m, "%s %llu\n", mhv_counters[i].name, sum);
 	}
 	return 0;
 }

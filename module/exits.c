@@ -824,12 +824,13 @@ int mhv_exit_pio(struct mhv_vcpu *vcpu, const struct mhv_pio_exit *exit)
 static int delivery_failed(struct mhv_vcpu *vcpu, const struct mhv_npf_exit *npf)
 {
 	const char *name;
-	u64 info1, info2, data[4];
+	u64 info1, info2, data[5];
 
 	data[0] = vcpu->reinject.vector;
 	data[1] = mhv_backend->exit_reason(vcpu, &name, &info1, &info2);
 	data[2] = info1;
 	data[3] = npf->gpa;
+	data[4] = raw_smp_processor_id();
 	return mhv_internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV, ARRAY_SIZE(data), data);
 }
 

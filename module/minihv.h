@@ -57,6 +57,10 @@
 #define MHV_MAX_VCPUS		128
 #define MHV_MAX_VCPU_ID		255	/* ids 0..254: all that xAPIC can name */
 #define MHV_SYNC_FIELDS		(KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS)
+#define MHV_GUEST_DEBUG		(KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP |		\
+				 KVM_GUESTDBG_USE_SW_BP | KVM_GUESTDBG_USE_HW_BP |		\
+				 KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP |		\
+				 KVM_GUESTDBG_BLOCKIRQ)
 #define MHV_QUIRKS		(KVM_X86_QUIRK_LINT0_REENABLED | KVM_X86_QUIRK_CD_NW_CLEARED |	\
 				 KVM_X86_QUIRK_LAPIC_MMIO_HOLE | KVM_X86_QUIRK_OUT_7E_INC_RIP |	\
 				 KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT |				\
@@ -218,7 +222,7 @@ enum mhv_request {
 /* vcpu->mode; IN_GUEST is set before the last look at vcpu->requests. */
 enum mhv_mode { MHV_OUTSIDE, MHV_IN_GUEST };
 
-/* Counters shown in debugfs; a row of names stands in debugfs.c. */
+/* Counters, all u64, that debugfs and KVM_GET_STATS_FD show; stats.c has their names. */
 struct mhv_vcpu_stat {
 	u64 exits;
 	u64 io_exits;
@@ -706,6 +710,23 @@ void mhv_vms_resumed(void);
 int mhv_check_extension(struct mhv_vm *vm, long cap);
 int mhv_hardware_get(void);
 void mhv_hardware_put(void);
+
+/* ---- stats.c ---- */
+#define MHV_NR_COUNTERS		(sizeof(struct mhv_vcpu_stat) / sizeof(u64))
+
+/* A counter of vCPUs: its name, and where struct mhv_vcpu_stat has it. */
+struct mhv_counter {
+	const char *name;
+	size_t offset;
+};
+
+extern const struct mhv_counter mhv_counters[MHV_NR_COUNTERS];
+long mhv_stats_fd(struct mhv_vm *vm, struct mhv_vcpu *vcpu);
+
+static inline u64 mhv_counter(const struct mhv_vcpu *vcpu, unsigned int i)
+{
+	return READ_ONCE(*(const u64 *)((const void *)&vcpu->stat + mhv_counters[i].offset));
+}
 
 /* ---- debugfs.c ---- */
 void mhv_debugfs_init(void);

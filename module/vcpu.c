@@ -306,6 +306,13 @@ static long ioc_set_vapic_addr(void *obj, void *arg)
 	return va->vapic_addr ? -EINVAL : 0;
 }
 
+static long ioc_get_stats_fd(void *obj, void *arg)
+{
+	struct mhv_vcpu *vcpu = obj;
+
+	return mhv_stats_fd(vcpu->vm, vcpu);
+}
+
 static long ioc_enable_cap(void *obj, void *arg)
 {
 	const struct kvm_enable_cap *cap = arg;
@@ -360,6 +367,7 @@ static const struct mhv_ioctl vcpu_ioctls[] = {
 	{ KVM_X86_SET_MCE,	IN | EVENT,	ioc_set_mce },
 	{ KVM_ENABLE_CAP,	IN,		ioc_enable_cap },
 	{ KVM_SET_VAPIC_ADDR,	IN,		ioc_set_vapic_addr },
+	{ KVM_GET_STATS_FD,	0,		ioc_get_stats_fd },
 };
 
 static long vcpu_ioctl_locked(struct mhv_vcpu *vcpu, unsigned int cmd, unsigned long arg)

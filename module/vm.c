@@ -404,6 +404,11 @@ static long ioc_set_clock(void *obj, void *arg)
 	return mhv_set_clock(obj, arg);
 }
 
+static long ioc_get_stats_fd(void *obj, void *arg)
+{
+	return mhv_stats_fd(obj, NULL);
+}
+
 /* ---- KVM_ENABLE_CAP ---- */
 
 static long cap_split_irqchip(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
@@ -588,6 +593,7 @@ static const struct mhv_ioctl vm_ioctls[] = {
 	{ KVM_GET_CLOCK,		OUT,	ioc_get_clock },
 	{ KVM_SET_CLOCK,		IN,	ioc_set_clock },
 	{ KVM_ENABLE_CAP,		IN,	ioc_enable_cap },
+	{ KVM_GET_STATS_FD,		0,	ioc_get_stats_fd },
 	{ KVM_X86_SET_MSR_FILTER,	IN,	ioc_set_msr_filter },
 #ifdef CONFIG_COMPAT
 	{ COMPAT_SET_MSR_FILTER,	IN,	ioc_set_msr_filter_compat },

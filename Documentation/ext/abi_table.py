@@ -39,7 +39,6 @@ MISSING = {
     'KVM_SMI': 'no system management mode',
     'KVM_GET_NESTED_STATE': 'no nested virtualization',
     'KVM_SET_NESTED_STATE': 'no nested virtualization',
-    'KVM_GET_STATS_FD': 'counters are in debugfs',
     'KVM_SET_PMU_EVENT_FILTER': 'no performance counters',
     'KVM_MEMORY_ENCRYPT_OP': 'no encrypted guests',
     'KVM_MEMORY_ENCRYPT_REG_REGION': 'no encrypted guests',
@@ -177,7 +176,7 @@ def event_table(note):
 
 
 def counters():
-    return re.findall(r'COUNTER\((\w+)\)(?! \{)', read('debugfs.c'))
+    return re.findall(r'COUNTER\((\w+)\)(?! \{)', read('stats.c'))
 
 
 def counter_table(note):
@@ -224,7 +223,7 @@ def setup(app):
         def run(self):
             env = self.state.document.settings.env
             for name in os.listdir(MODULE):
-                if name in ('main.c', 'vm.c', 'vcpu.c', 'trace.h', 'debugfs.c'):
+                if name in ('main.c', 'vm.c', 'vcpu.c', 'trace.h', 'stats.c'):
                     env.note_dependency(os.path.join(MODULE, name))
             env.note_dependency(os.path.join(HERE, 'abi-notes.txt'))
             node = nodes.section()
