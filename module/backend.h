@@ -121,6 +121,7 @@ struct mhv_backend {
 };
 
 extern struct mhv_backend mhv_svm_backend;
+extern struct mhv_backend mhv_vmx_backend;
 
 /* The backend in use; set once, before the device can be opened. */
 extern const struct mhv_backend *mhv_backend;
@@ -178,8 +179,12 @@ int mhv_exit_mwait(struct mhv_vcpu *vcpu);
 int mhv_exit_undefined(struct mhv_vcpu *vcpu);	/* an instruction guests lack */
 int mhv_exit_emulate(struct mhv_vcpu *vcpu);	/* decode and execute it */
 int mhv_exit_shutdown(struct mhv_vcpu *vcpu);
+int mhv_exit_task_switch(struct mhv_vcpu *vcpu);
 int mhv_exit_entry_failed(struct mhv_vcpu *vcpu, u64 reason);
 int mhv_exit_unknown(struct mhv_vcpu *vcpu, u64 reason);
+
+/* run.c; interrupts off */
+void mhv_host_mce(void);
 
 /* ---- the length of an intercepted instruction (emul/glue.c) ---- */
 

@@ -968,14 +968,34 @@ int mhv_exit_window(struct mhv_vcpu *vcpu, unsigned int which)
 }
 
 /**
- * mhv_exit_shutdown() - a triple fault
- * @vcpu: the vCPU, all of whose state the backend has declared ours
+ * mhv_exit_tpr() - the guest lowered its task priority, and something waits
+ * @vcpu: the vCPU
  *
- * The CPU's state is gone; the vCPU is left as after INIT.
+ * The run loop has told the LAPIC what the CPU now has.
+ */
+int mhv_exit_tpr(struct mhv_vcpu *vcpu)
+{
+	mhv_request(vcpu, MHV_REQ_EVENT);
+	return MHV_RESUME;
+}
+
+/**
+ * mhv_exit_task_switch() - a task switch, which the CPU does not do for guests
+ * @vcpu: the vCPU
+ *
+ * It is not emulated: userspace is told so.
+ */
+int mhv_exit_task_switch(struct mhv_vcpu *vcpu)
+{
+	return mhv_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION, 0, NULL);
+}
+
+/**
+ * mhv_exit_shutdown() - a triple fault
+ * @vcpu: the vCPU; if the CPU's state is gone with it, the backend has reset it
  */
 int mhv_exit_shutdown(struct mhv_vcpu *vcpu)
 {
-	mhv_vcpu_reset(vcpu, true);
 	vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
 	return MHV_USER;
 }

@@ -27,6 +27,7 @@ const struct mhv_backend *mhv_backend;
 
 static struct mhv_backend *const backends[] = {
 	&mhv_svm_backend,
+	&mhv_vmx_backend,
 };
 
 static DEFINE_MUTEX(mhv_global);

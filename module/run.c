@@ -11,6 +11,7 @@
 #include <linux/smp.h>
 #include <asm/debugreg.h>
 #include <asm/fpu/xcr.h>
+#include <asm/mce.h>
 
 #include "backend.h"
 #include "compat.h"
@@ -459,6 +460,23 @@ static void sync_mmu(struct mhv_vcpu *vcpu)
 	}
 }
 
+/**
+ * mhv_host_mce() - a machine check that came while the guest ran
+ *
+ * The host's handler decides what it means.
+ *
+ * Context: interrupts off, as soon after the exit as can be.
+ */
+void mhv_host_mce(void)
+{
+	struct pt_regs regs = {
+		.cs = 3,	/* as if it had come in user mode */
+		.flags = X86_EFLAGS_IF,
+	};
+
+	do_machine_check(&regs);
+}
+
 /* The last steps: nothing from here on can fail or be undone. */
 static void enter(struct mhv_vcpu *vcpu)
 {
@@ -483,7 +501,8 @@ static void enter(struct mhv_vcpu *vcpu)
 	vtime_account_guest_enter();
 	mhv_backend->run(vcpu);
 
-	if (unlikely(vcpu->dr_active) && hw_breakpoint_active())
+	/* Every exit leaves DR7 with no breakpoint on, the host's included. */
+	if (unlikely(hw_breakpoint_active()))
 		hw_breakpoint_restore();
 	load_host_xstate(vcpu);
 }

@@ -915,6 +915,27 @@ static bool op_make_old(struct mhv_vm *vm, gfn_t start, gfn_t end, const struct 
 	return for_leaves(vm, start, end, leaf_make_old);
 }
 
+/* Without accessed bits: a page that is used comes back by a fault. */
+static bool op_take_out(struct mhv_vm *vm, gfn_t start, gfn_t end, const struct hva_op *op)
+{
+	bool any = zap_table(&vm->mmu, vm->mmu.root, mhv_backend->caps.levels, 0, start, end);
+
+	if (any)
+		flush_and_free(vm);
+	return any;
+}
+
+static int age_without_bits(struct hva_op *op)
+{
+	bool young;
+
+	op->fn = op_take_out;
+	write_lock(&op->vm->mmu_lock);
+	young = hva_op_run(op);
+	write_unlock(&op->vm->mmu_lock);
+	return young;
+}
+
 static int age(struct mmu_notifier *mn, unsigned long start, unsigned long end, bool clear)
 {
 	struct hva_op op = {
@@ -923,6 +944,8 @@ static int age(struct mmu_notifier *mn, unsigned long start, unsigned long end, 
 	};
 	bool young;
 
+	if (!pte_format()->accessed)
+		return clear ? age_without_bits(&op) : false;
 	read_lock(&op.vm->mmu_lock);
 	young = hva_op_run(&op);
 	read_unlock(&op.vm->mmu_lock);

@@ -7,7 +7,6 @@
  */
 #include <linux/kernel.h>
 #include <linux/nospec.h>
-#include <asm/mce.h>
 #include <asm/traps.h>
 
 #include "svm.h"
@@ -179,7 +178,7 @@ static int exit_iret(struct mhv_vcpu *vcpu)
 
 /*
  * The VMCB's state is undefined after a triple fault; what the core resets
- * and stores is all that stays.
+ * and stores is all that stays: the vCPU is left as after INIT.
  */
 static int exit_shutdown(struct mhv_vcpu *vcpu)
 {
@@ -188,6 +187,7 @@ static int exit_shutdown(struct mhv_vcpu *vcpu)
 	memset(&svm->vmcb->save, 0, sizeof(svm->vmcb->save));
 	vcpu->avail = MHV_G_ALL;
 	vcpu->dirty = MHV_G_ALL;
+	mhv_vcpu_reset(vcpu, true);
 	return mhv_exit_shutdown(vcpu);
 }
 

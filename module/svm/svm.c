@@ -14,7 +14,6 @@
 #include <linux/slab.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
-#include <asm/mce.h>
 
 #include "../compat.h"
 #include "../emul/emulate.h"
@@ -555,8 +554,6 @@ static noinline void svm_return_dr(struct svm_vcpu *svm)
 			 vmcb->save.dr6 : DR6_RESERVED;
 	vmcb->control.intercepts[INTERCEPT_DR] = 0x00ff00ff;
 	vmcb->control.clean &= ~(SVM_CLEAN_INTERCEPTS | SVM_CLEAN_DR);
-	if (hw_breakpoint_active())
-		hw_breakpoint_restore();
 }
 
 /* ---- the entry itself ---- */
@@ -602,17 +599,6 @@ static noinline void svm_check_iret(struct svm_vcpu *svm)
 	svm->awaiting_iret = false;
 	svm->vcpu.state.nmi_masked = false;
 	mhv_request(&svm->vcpu, MHV_REQ_EVENT);
-}
-
-/* A machine check in the guest: the host's handler decides what it means. */
-static noinline void svm_host_mce(void)
-{
-	struct pt_regs regs = {
-		.cs = 3,	/* as if it had come in user mode */
-		.flags = X86_EFLAGS_IF,
-	};
-
-	do_machine_check(&regs);
 }
 
 static noinstr void svm_enter_exit(struct svm_vcpu *svm, u64 host_pa)
@@ -706,7 +692,7 @@ static void svm_run(struct mhv_vcpu *vcpu)
 	if (unlikely(c->exit_int_info & SVM_EXITINTINFO_VALID))
 		svm_note_reinject(vcpu, c->exit_int_info, c->exit_int_info_err);
 	if (unlikely(c->exit_code == SVM_EXIT_EXCP_BASE + X86_TRAP_MC))
-		svm_host_mce();
+		mhv_host_mce();
 	if (unlikely(c->exit_code == (u32)SVM_EXIT_ERR))
 		svm_entry_refused(svm, sc);
 }

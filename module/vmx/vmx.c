@@ -1,0 +1,1003 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Intel VMX: the CPU's switch, one VMCS per vCPU, VPIDs, entry and injection.
+ * Entered from the core through mhv_vmx_backend, at the end of this file.
+ * Per-CPU data belongs to its CPU with preemption off, the list of active
+ * VMCSs with interrupts off; the rest vcpu->mutex.
+ * Intel SDM volume 3, "Virtual Machine Extensions".
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/bitmap.h>
+#include <linux/percpu.h>
+#include <linux/printk.h>
+#include <linux/slab.h>
+#include <linux/smp.h>
+#include <linux/spinlock.h>
+#include <asm/cpu_entry_area.h>
+#include <asm/debugreg.h>
+#include <asm/desc.h>
+#include <asm/intel_pt.h>
+#include <asm/mmu_context.h>
+#include <asm/tlbflush.h>
+
+#include "../compat.h"
+#include "../emul/emulate.h"
+#include "vmx.h"
+
+/* MSRs that neither an exit nor an entry switches, and that no kernel code needs. */
+enum vmx_msr {
+	VMX_MSR_STAR, VMX_MSR_LSTAR, VMX_MSR_CSTAR, VMX_MSR_SFMASK, VMX_MSR_TSC_AUX,
+	VMX_NR_MSRS,
+};
+
+static const u32 vmx_msrs[VMX_NR_MSRS] = {
+	[VMX_MSR_STAR]		= MSR_STAR,
+	[VMX_MSR_LSTAR]		= MSR_LSTAR,
+	[VMX_MSR_CSTAR]		= MSR_CSTAR,
+	[VMX_MSR_SFMASK]	= MSR_SYSCALL_MASK,
+	[VMX_MSR_TSC_AUX]	= MSR_TSC_AUX,
+};
+
+/**
+ * struct vmx_cpu - what VMX needs on each CPU
+ * @vmxon: the page that VMXON wants
+ * @active: the VMCSs that this CPU may hold parts of
+ * @current_vmcs: the one that VMREAD and VMWRITE are about
+ * @host_msr: what the host wants in the MSRs of vmx_msrs[]
+ * @msr: what they hold now
+ * @last: the vCPU that ran here last, never dereferenced
+ * @on: VMX is on here, by us
+ */
+struct vmx_cpu {
+	void *vmxon;
+	struct list_head active;
+	void *current_vmcs;
+	u64 host_msr[VMX_NR_MSRS];
+	u64 msr[VMX_NR_MSRS];
+	void *last;
+	bool on;
+};
+
+static DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
+static unsigned long *msr_bitmap;
+static unsigned long *vpids;		/* set: in use */
+static DEFINE_SPINLOCK(vpid_lock);
+static bool flush_l1d;			/* at each entry: this CPU has L1TF */
+
+/**
+ * vmx_field_error() - VMREAD or VMWRITE failed
+ * @what: which of them
+ * @field: its operand
+ *
+ * A bug of ours, unless VMX has been switched off under us.
+ */
+void vmx_field_error(const char *what, unsigned long field)
+{
+	if (this_cpu_read(vmx_cpu.on))
+		pr_err_ratelimited("%s of field %#lx failed\n", what, field);
+}
+
+static __always_inline bool vmx_vmxon(u64 pa)
+{
+	bool bad = true;
+
+	asm volatile("1: vmxon %[pa]\n"
+		     "setbe %[bad]\n"
+		     "2:" _ASM_EXTABLE(1b, 2b)
+		     : [bad] "+q" (bad) : [pa] "m" (pa) : "cc", "memory");
+	return !bad;
+}
+
+static __always_inline void vmx_vmxoff(void)
+{
+	asm volatile("1: vmxoff\n2:" _ASM_EXTABLE(1b, 2b) : : : "cc", "memory");
+}
+
+static __always_inline void vmx_vmclear(void *vmcs)
+{
+	u64 pa = __pa(vmcs);
+
+	asm volatile("1: vmclear %0\n2:" _ASM_EXTABLE(1b, 2b) : : "m" (pa) : "cc", "memory");
+}
+
+static __always_inline void vmx_vmptrld(void *vmcs)
+{
+	u64 pa = __pa(vmcs);
+
+	asm volatile("1: vmptrld %0\n2:" _ASM_EXTABLE(1b, 2b) : : "m" (pa) : "cc", "memory");
+}
+
+static __always_inline void vmx_invept(unsigned long type, u64 eptp)
+{
+	struct { u64 eptp, zero; } operand = { eptp, 0 };
+
+	asm volatile("1: invept %0, %1\n2:" _ASM_EXTABLE(1b, 2b)
+		     : : "m" (operand), "r" (type) : "cc", "memory");
+}
+
+static __always_inline void vmx_invvpid(unsigned long type, u16 vpid)
+{
+	struct { u64 vpid, linear; } operand = { vpid, 0 };
+
+	asm volatile("1: invvpid %0, %1\n2:" _ASM_EXTABLE(1b, 2b)
+		     : : "m" (operand), "r" (type) : "cc", "memory");
+}
+
+/* Those whose value the VMCS switches, or vcpu_load() and vcpu_put(): no need to exit. */
+static const u32 vmx_passthrough_msrs[] = {
+	MSR_FS_BASE, MSR_GS_BASE, MSR_KERNEL_GS_BASE,
+	MSR_IA32_SYSENTER_CS, MSR_IA32_SYSENTER_ESP, MSR_IA32_SYSENTER_EIP,
+};
+
+/* ---- the CPU's switch ---- */
+
+static int vmx_supported(void)
+{
+	if (!(cpuid_ecx(1) & BIT(5)))
+		return -ENODEV;
+	if (!boot_cpu_has(X86_FEATURE_VMX)) {
+		pr_err("VMX is disabled by firmware\n");
+		return -EOPNOTSUPP;
+	}
+#ifdef X86_FEATURE_FRED
+	if (cpu_feature_enabled(X86_FEATURE_FRED)) {
+		pr_err("VMX with FRED is not supported: boot with fred=off\n");
+		return -EOPNOTSUPP;
+	}
+#endif
+	return vmx_caps_probe();
+}
+
+/* The two bits of an MSR in the bitmap, in different halves of it; set: exit. */
+static void msr_bitmap_allow(unsigned long *map, u32 msr)
+{
+	unsigned int read = msr < 0x2000 ? msr : 0x2000 + (msr & 0x1fff);
+
+	__clear_bit(read, map);
+	__clear_bit(0x4000 + read, map);
+}
+
+static void vmx_free_cpus(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct vmx_cpu *vc = per_cpu_ptr(&vmx_cpu, cpu);
+
+		free_page((unsigned long)vc->vmxon);
+		memset(vc, 0, sizeof(*vc));
+	}
+}
+
+static void vmx_teardown(void)
+{
+	free_page((unsigned long)msr_bitmap);
+	bitmap_free(vpids);
+	vmx_free_cpus();
+}
+
+/* VMXON's region and a VMCS begin with the revision that the CPU understands. */
+static void *vmx_alloc_vmcs(int node, gfp_t gfp)
+{
+	struct page *page = alloc_pages_node(node, gfp | __GFP_ZERO, 0);
+
+	if (!page)
+		return NULL;
+	*(u32 *)page_address(page) = vmx_caps.revision;
+	return page_address(page);
+}
+
+static int vmx_alloc_cpus(void)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu) {
+		struct vmx_cpu *vc = per_cpu_ptr(&vmx_cpu, cpu);
+
+		INIT_LIST_HEAD(&vc->active);
+		vc->vmxon = vmx_alloc_vmcs(cpu_to_node(cpu), GFP_KERNEL);
+		if (!vc->vmxon)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+/*
+ * A guest can read the L1 data cache of a CPU with L1TF, through page table
+ * entries that are not present.  "l1tf=" on the kernel's command line decides.
+ */
+static void vmx_setup_l1tf(void)
+{
+	u64 caps = 0;
+
+	if (boot_cpu_has(X86_FEATURE_ARCH_CAPABILITIES))
+		rdmsrl_safe(MSR_IA32_ARCH_CAPABILITIES, &caps);
+	flush_l1d = boot_cpu_has_bug(X86_BUG_L1TF) && l1tf_mitigation != L1TF_MITIGATION_OFF &&
+		    !(caps & ARCH_CAP_SKIP_VMENTRY_L1DFLUSH);
+	if (!flush_l1d || boot_cpu_has(X86_FEATURE_FLUSH_L1D))
+		return;
+	pr_warn("guests can read this CPU's L1 data cache (L1TF): update its microcode\n");
+	flush_l1d = false;
+}
+
+static int vmx_setup(void)
+{
+	struct mhv_caps *caps = &mhv_vmx_backend.caps;
+	unsigned int i;
+
+	msr_bitmap = (void *)__get_free_page(GFP_KERNEL);
+	vpids = bitmap_zalloc(VMX_NR_VPIDS, GFP_KERNEL);
+	if (!msr_bitmap || !vpids || vmx_alloc_cpus()) {
+		vmx_teardown();
+		return -ENOMEM;
+	}
+	memset(msr_bitmap, 0xff, PAGE_SIZE);
+	for (i = 0; i < ARRAY_SIZE(vmx_passthrough_msrs); i++)
+		msr_bitmap_allow(msr_bitmap, vmx_passthrough_msrs[i]);
+	__set_bit(0, vpids);	/* the host's */
+	vmx_setup_l1tf();
+
+	/*
+	 * Nested tables have a format of their own.  RAM is write-back whatever
+	 * the guest's PAT says: nothing bypasses the caches to it.
+	 */
+	caps->pte = (struct mhv_pte_format){
+		.present = VMX_EPT_READABLE_MASK,
+		.write = VMX_EPT_WRITABLE_MASK,
+		.exec = VMX_EPT_EXECUTABLE_MASK,
+		.accessed = vmx_caps.ept_ad ? VMX_EPT_ACCESS_BIT : 0,
+		.dirty = vmx_caps.ept_ad ? VMX_EPT_DIRTY_BIT : 0,
+		.huge = BIT(7),
+		.memtype = VMX_EPTP_MT_WB << VMX_EPT_MT_EPTE_SHIFT | VMX_EPT_IPAT_BIT,
+		.memtype_mmio = VMX_EPTP_MT_UC << VMX_EPT_MT_EPTE_SHIFT,
+	};
+	caps->levels = 4;
+	caps->spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
+	caps->pdptr_cached = true;
+	return 0;
+}
+
+static bool has_tsc_aux(void)
+{
+	return vmx_caps.ctl[VMX_PROC2] & SECONDARY_EXEC_ENABLE_RDTSCP &&
+	       (boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID));
+}
+
+static void vmx_read_host_msrs(struct vmx_cpu *vc)
+{
+	unsigned int i;
+
+	for (i = 0; i < VMX_NR_MSRS; i++) {
+		if (i != VMX_MSR_TSC_AUX || has_tsc_aux())
+			rdmsrl(vmx_msrs[i], vc->host_msr[i]);
+		vc->msr[i] = vc->host_msr[i];
+	}
+}
+
+/* Nothing that an earlier life of VMX left in the TLB has a tag that is free now. */
+static void vmx_flush_cpu(void)
+{
+	vmx_invept(VMX_EPT_EXTENT_GLOBAL, 0);
+	if (vmx_caps.vpid)
+		vmx_invvpid(VMX_VPID_EXTENT_ALL_CONTEXT, 0);
+}
+
+static int vmx_cpu_on(void)
+{
+	struct vmx_cpu *vc = this_cpu_ptr(&vmx_cpu);
+	const u64 wanted = FEAT_CTL_LOCKED | FEAT_CTL_VMX_ENABLED_OUTSIDE_SMX;
+	u64 feat;
+
+	if (vc->on)
+		return 0;
+	if (cr4_read_shadow() & X86_CR4_VMXE)
+		return -EBUSY;
+	/* The kernel locks this MSR at boot, on all CPUs alike. */
+	if (rdmsrl_safe(MSR_IA32_FEAT_CTL, &feat) || (feat & wanted) != wanted)
+		return -EIO;
+	intel_pt_handle_vmx(1);
+	cr4_set_bits(X86_CR4_VMXE);
+	if (!vmx_vmxon(__pa(vc->vmxon))) {
+		cr4_clear_bits(X86_CR4_VMXE);
+		intel_pt_handle_vmx(0);
+		return -EBUSY;
+	}
+	vmx_flush_cpu();
+	INIT_LIST_HEAD(&vc->active);
+	vc->current_vmcs = NULL;
+	vc->last = NULL;
+	vmx_read_host_msrs(vc);
+	vc->on = true;
+	return 0;
+}
+
+/* Interrupts off: have this CPU write a VMCS back to memory, and forget it. */
+static void vmx_clear_here(struct vmx_vcpu *vmx)
+{
+	struct vmx_cpu *vc = this_cpu_ptr(&vmx_cpu);
+
+	if (vmx->cpu != smp_processor_id())
+		return;		/* vmx_cpu_off() was faster */
+	vmx_vmclear(vmx->vmcs);
+	if (vc->current_vmcs == vmx->vmcs)
+		vc->current_vmcs = NULL;
+	list_del(&vmx->link);
+	vmx->cpu = -1;
+	vmx->launched = false;
+}
+
+static void vmx_clear_ipi(void *vmx)
+{
+	vmx_clear_here(vmx);
+}
+
+/* Interrupts on, preemption off or on. */
+static void vmx_clear(struct vmx_vcpu *vmx)
+{
+	int cpu = READ_ONCE(vmx->cpu);
+
+	if (cpu >= 0)
+		smp_call_function_single(cpu, vmx_clear_ipi, vmx, 1);
+}
+
+static void vmx_cpu_off(void)
+{
+	struct vmx_cpu *vc = this_cpu_ptr(&vmx_cpu);
+	struct vmx_vcpu *vmx, *next;
+
+	if (!vc->on)
+		return;
+	list_for_each_entry_safe(vmx, next, &vc->active, link)
+		vmx_clear_here(vmx);
+	vc->on = false;
+	vmx_vmxoff();
+	cr4_clear_bits(X86_CR4_VMXE);
+	intel_pt_handle_vmx(0);
+}
+
+/* ---- controls ---- */
+
+static const u32 word_field[VMX_NR_WORDS] = {
+	[VMX_PIN]	= PIN_BASED_VM_EXEC_CONTROL,
+	[VMX_PROC]	= CPU_BASED_VM_EXEC_CONTROL,
+	[VMX_PROC2]	= SECONDARY_VM_EXEC_CONTROL,
+	[VMX_EXIT]	= VM_EXIT_CONTROLS,
+	[VMX_ENTRY]	= VM_ENTRY_CONTROLS,
+};
+
+/**
+ * vmx_control() - switch controls
+ * @vmx: the vCPU
+ * @word: the control word
+ * @bits: which of its bits
+ * @on: all of them on, or off
+ */
+void vmx_control(struct vmx_vcpu *vmx, enum vmx_word word, u32 bits, bool on)
+{
+	u32 ctl = on ? vmx->ctl[word] | bits : vmx->ctl[word] & ~bits;
+
+	if (ctl == vmx->ctl[word])
+		return;
+	vmx->ctl[word] = ctl;
+	vmwrite(word_field[word], ctl);
+}
+
+/*
+ * What makes the guest exit is in the table of vmx_caps.c.  Not in it, so done
+ * by the guest itself:
+ *   CR3, INVLPG, INVPCID	EPT leaves its page tables to it;
+ *   RDTSC, RDTSCP		the VMCS has a TSC offset;
+ *   LGDT and the like, RDRAND, RDSEED
+ * CPUID, INVD, XSETBV, task switches and VMX's own instructions always exit.
+ * #AC and #DB are always taken: a guest can make either repeat inside its own
+ * delivery, and the CPU would never come back.  #UD: see exits.c of the core.
+ */
+static void vmx_set_controls(struct vmx_vcpu *vmx)
+{
+	unsigned int word;
+
+	for (word = 0; word < VMX_NR_WORDS; word++) {
+		vmx->ctl[word] = vmx_caps.ctl[word];
+		if (word == VMX_PROC2 && !vmx->vpid)
+			vmx->ctl[word] &= ~SECONDARY_EXEC_ENABLE_VPID;
+		vmwrite(word_field[word], vmx->ctl[word]);
+	}
+	/* With match and mask 0, bit 14 of the bitmap alone decides on #PF: off. */
+	vmwrite(PAGE_FAULT_ERROR_CODE_MASK, 0);
+	vmwrite(PAGE_FAULT_ERROR_CODE_MATCH, 0);
+	vmwrite(CR3_TARGET_COUNT, 0);
+	vmwrite(VM_EXIT_MSR_STORE_COUNT, 0);
+	vmwrite(VM_EXIT_MSR_LOAD_COUNT, 0);
+	vmwrite(VM_ENTRY_MSR_LOAD_COUNT, 0);
+	vmwrite(VM_ENTRY_INTR_INFO_FIELD, 0);
+	vmwrite(VMCS_LINK_POINTER, ~0ull);
+	vmwrite(VIRTUAL_APIC_PAGE_ADDR, __pa(vmx->apic));
+	vmwrite(MSR_BITMAP, __pa(msr_bitmap));
+	if (vmx->vpid)
+		vmwrite(VIRTUAL_PROCESSOR_ID, vmx->vpid);
+	if (vmx->ctl[VMX_PROC2] & SECONDARY_EXEC_PAUSE_LOOP_EXITING) {
+		/* TSC ticks: between two PAUSEs of a loop; that a loop may last. */
+		vmwrite(PLE_GAP, 128);
+		vmwrite(PLE_WINDOW, 4096);
+	}
+	if (vmx->ctl[VMX_PROC2] & SECONDARY_EXEC_XSAVES)
+		vmwrite(XSS_EXIT_BITMAP, 0);
+	if (vmx->ctl[VMX_PROC2] & SECONDARY_EXEC_ENCLS_EXITING)
+		vmwrite(ENCLS_EXITING_BITMAP, ~0ull);
+}
+
+/* Must the MSRs that are passed through exit, for the sake of the VM's filter? */
+static bool vmx_msrs_filtered(struct mhv_vm *vm)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(vmx_passthrough_msrs); i++)
+		if (mhv_msr_filtered(vm, vmx_passthrough_msrs[i], KVM_MSR_FILTER_READ) ||
+		    mhv_msr_filtered(vm, vmx_passthrough_msrs[i], KVM_MSR_FILTER_WRITE))
+			return true;
+	return false;
+}
+
+static void vmx_update_intercepts(struct mhv_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u32 exceptions = BIT(X86_TRAP_DB) | BIT(X86_TRAP_UD) | BIT(X86_TRAP_AC) |
+			 BIT(X86_TRAP_MC);
+
+	/* Without a bitmap all of them exit. */
+	vmx_control(vmx, VMX_PROC, CPU_BASED_USE_MSR_BITMAPS, !vmx_msrs_filtered(vcpu->vm));
+	if (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
+		exceptions |= BIT(X86_TRAP_BP);
+	if (exceptions != vmx->exceptions) {
+		vmx->exceptions = exceptions;
+		vmwrite(EXCEPTION_BITMAP, exceptions);
+	}
+	vmx->dr_lent = false;
+	/* The breakpoint registers in the VMCS may be the debugger's or not. */
+	vcpu->dirty |= MHV_G_DR;
+}
+
+/* ---- a vCPU's life ---- */
+
+static u16 vmx_vpid_get(void)
+{
+	unsigned long vpid = 0;
+
+	if (!vmx_caps.vpid)
+		return 0;
+	spin_lock(&vpid_lock);
+	vpid = find_first_zero_bit(vpids, VMX_NR_VPIDS);
+	if (vpid < VMX_NR_VPIDS)
+		__set_bit(vpid, vpids);
+	else
+		vpid = 0;
+	spin_unlock(&vpid_lock);
+	return vpid;
+}
+
+static void vmx_vpid_put(u16 vpid)
+{
+	if (!vpid)
+		return;
+	spin_lock(&vpid_lock);
+	__clear_bit(vpid, vpids);
+	spin_unlock(&vpid_lock);
+}
+
+static int vmx_vcpu_create(struct mhv_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	vmx->cpu = -1;
+	vmx->vmcs = vmx_alloc_vmcs(NUMA_NO_NODE, GFP_KERNEL_ACCOUNT);
+	vmx->apic = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!vmx->vmcs || !vmx->apic)
+		return -ENOMEM;
+	vmx->vpid = vmx_vpid_get();
+	return 0;
+}
+
+static void vmx_vcpu_destroy(struct mhv_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	int cpu;
+
+	if (vmx->vmcs)
+		vmx_clear(vmx);
+	/* A new vCPU at the same address is not this one to the IBPB check. */
+	for_each_possible_cpu(cpu)
+		cmpxchg(per_cpu_ptr(&vmx_cpu.last, cpu), (void *)vcpu, NULL);
+	vmx_vpid_put(vmx->vpid);
+	free_page((unsigned long)vmx->vmcs);
+	free_page((unsigned long)vmx->apic);
+}
+
+static void vmx_vcpu_reset(struct mhv_vcpu *vcpu, bool init)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	vmx_set_controls(vmx);
+	vmx_state_init(vmx);
+	vmx->exceptions = 0;
+	vmx->tpr_threshold = 0;
+	vmwrite(TPR_THRESHOLD, 0);
+	vmx->flush = true;
+	vmx_update_intercepts(vcpu);
+}
+
+/* Host state that is the same for as long as the VMCS is active on this CPU. */
+static void vmx_write_host_state(struct vmx_vcpu *vmx, int cpu)
+{
+	struct desc_ptr idt;
+	u64 val;
+
+	vmwrite(HOST_CR0, read_cr0() & ~X86_CR0_TS);
+	vmx->host_cr3 = __get_current_cr3_fast();
+	vmwrite(HOST_CR3, vmx->host_cr3);
+	vmx->host_cr4 = cr4_read_shadow();
+	vmwrite(HOST_CR4, vmx->host_cr4);
+	vmwrite(HOST_CS_SELECTOR, __KERNEL_CS);
+	vmwrite(HOST_SS_SELECTOR, __KERNEL_DS);
+	vmwrite(HOST_DS_SELECTOR, 0);
+	vmwrite(HOST_ES_SELECTOR, 0);
+	vmwrite(HOST_TR_SELECTOR, GDT_ENTRY_TSS * 8);
+	vmwrite(HOST_TR_BASE, (unsigned long)&get_cpu_entry_area(cpu)->tss.x86_tss);
+	vmwrite(HOST_GDTR_BASE, (unsigned long)get_cpu_gdt_ro(cpu));
+	store_idt(&idt);
+	vmwrite(HOST_IDTR_BASE, idt.address);
+	rdmsrl(MSR_GS_BASE, val);
+	vmwrite(HOST_GS_BASE, val);
+	rdmsrl(MSR_IA32_SYSENTER_CS, val);
+	vmwrite(HOST_IA32_SYSENTER_CS, (u32)val);
+	rdmsrl(MSR_IA32_SYSENTER_ESP, val);
+	vmwrite(HOST_IA32_SYSENTER_ESP, val);
+	rdmsrl(MSR_IA32_SYSENTER_EIP, val);
+	vmwrite(HOST_IA32_SYSENTER_EIP, val);
+	rdmsrl(MSR_IA32_CR_PAT, val);
+	vmwrite(HOST_IA32_PAT, val);
+	rdmsrl(MSR_EFER, val);
+	vmwrite(HOST_IA32_EFER, val);
+	vmwrite(HOST_RIP, (unsigned long)vmx_after_exit);
+	vmx->host_rsp = 0;	/* vmx_enter() writes it */
+}
+
+/*
+ * Make this CPU the one that has the VMCS.  The one that had it may still hold
+ * parts of it in registers of its own, and must be asked to write them back.
+ */
+static noinline void vmx_migrate(struct vmx_vcpu *vmx, struct vmx_cpu *vc, int cpu)
+{
+	unsigned long flags;
+
+	vmx_clear(vmx);
+	local_irq_save(flags);
+	if (vc->on) {
+		vmx_vmclear(vmx->vmcs);		/* a new one: makes it valid */
+		list_add(&vmx->link, &vc->active);
+		vmx->cpu = cpu;
+		vmx_vmptrld(vmx->vmcs);
+		vc->current_vmcs = vmx->vmcs;
+		vmx_write_host_state(vmx, cpu);
+	}
+	local_irq_restore(flags);
+	/* This CPU may know translations from an earlier visit. */
+	vmx->flush = true;
+}
+
+static void vmx_vcpu_load(struct mhv_vcpu *vcpu, int cpu)
+{
+	struct vmx_cpu *vc = this_cpu_ptr(&vmx_cpu);
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	if (READ_ONCE(vmx->cpu) != cpu) {
+		vmx_migrate(vmx, vc, cpu);
+	} else if (vc->current_vmcs != vmx->vmcs) {
+		vmx_vmptrld(vmx->vmcs);
+		vc->current_vmcs = vmx->vmcs;
+	}
+	/* What another guest has trained must not steer this one. */
+	if (vc->last != vcpu) {
+		vc->last = vcpu;
+		indirect_branch_prediction_barrier();
+	}
+}
+
+static void vmx_set_msr(struct vmx_cpu *vc, enum vmx_msr i, u64 val)
+{
+	if (vc->msr[i] == val)
+		return;
+	vc->msr[i] = val;
+	wrmsrl(vmx_msrs[i], val);
+}
+
+/**
+ * vmx_load_msrs() - give the CPU the guest's MSRs
+ * @vmx: the vCPU
+ *
+ * Context: the vCPU is switched to, or about to be.
+ */
+void vmx_load_msrs(struct vmx_vcpu *vmx)
+{
+	const struct mhv_state *state = &vmx->vcpu.state;
+	struct vmx_cpu *vc = this_cpu_ptr(&vmx_cpu);
+
+	vmx_set_msr(vc, VMX_MSR_STAR, state->star);
+	vmx_set_msr(vc, VMX_MSR_LSTAR, state->lstar);
+	vmx_set_msr(vc, VMX_MSR_CSTAR, state->cstar);
+	vmx_set_msr(vc, VMX_MSR_SFMASK, state->sfmask);
+	wrmsrl(MSR_KERNEL_GS_BASE, vmx->kernel_gs_base);
+}
+
+/*
+ * The first entry after vcpu_load(): put aside what only user mode needs, so
+ * that it need not be switched at each entry and exit.  Selectors of user
+ * segments must not be in the host state of a VMCS: then 0 is, and put() loads
+ * them.
+ */
+static noinline void vmx_switch_to_guest(struct vmx_vcpu *vmx)
+{
+	u64 fs_base;
+
+	vmx->switched = true;
+	savesegment(ds, vmx->host.ds);
+	savesegment(es, vmx->host.es);
+	savesegment(fs, vmx->host.fs);
+	savesegment(gs, vmx->host.gs);
+	store_ldt(vmx->host.ldt);
+	vmwrite(HOST_FS_SELECTOR, vmx->host.fs & 7 ? 0 : vmx->host.fs);
+	vmwrite(HOST_GS_SELECTOR, vmx->host.gs & 7 ? 0 : vmx->host.gs);
+	rdmsrl(MSR_FS_BASE, fs_base);
+	vmwrite(HOST_FS_BASE, fs_base);
+	rdmsrl(MSR_KERNEL_GS_BASE, vmx->host.kernel_gs_base);
+	vmx->host.debugctl = get_debugctlmsr();
+	vmx_load_msrs(vmx);
+}
+
+static noinline void vmx_switch_to_host(struct vmx_vcpu *vmx, struct vmx_cpu *vc)
+{
+	unsigned int i;
+
+	vmx->switched = false;
+	for (i = 0; i < VMX_NR_MSRS; i++)
+		vmx_set_msr(vc, i, vc->host_msr[i]);
+	rdmsrl(MSR_KERNEL_GS_BASE, vmx->kernel_gs_base);
+	/* An exit leaves LDTR empty, and loads null selectors for a user's. */
+	if (unlikely(vmx->host.ldt))
+		asm volatile("lldt %0" : : "m" (vmx->host.ldt));
+	if (unlikely(vmx->host.gs & 7))
+		load_gs_index(vmx->host.gs);
+	if (unlikely(vmx->host.fs & 7))
+		loadsegment(fs, vmx->host.fs);
+	if (unlikely(vmx->host.ds | vmx->host.es)) {
+		loadsegment(ds, vmx->host.ds);
+		loadsegment(es, vmx->host.es);
+	}
+	wrmsrl(MSR_KERNEL_GS_BASE, vmx->host.kernel_gs_base);
+	/* It also sets the limits of TSS and GDT to what they need not be. */
+	invalidate_tss_limit();
+	load_fixmap_gdt(smp_processor_id());
+}
+
+static void vmx_vcpu_put(struct mhv_vcpu *vcpu)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	if (vmx->switched)
+		vmx_switch_to_host(vmx, this_cpu_ptr(&vmx_cpu));
+}
+
+/* ---- before an entry ---- */
+
+static void vmx_set_root(struct mhv_vcpu *vcpu, hpa_t root)
+{
+	u64 eptp = root | VMX_EPTP_MT_WB | VMX_EPTP_PWL_4;
+
+	if (vmx_caps.ept_ad)
+		eptp |= VMX_EPTP_AD_ENABLE_BIT;
+	vmwrite(EPT_POINTER, eptp);
+}
+
+static void vmx_flush_tlb(struct mhv_vcpu *vcpu)
+{
+	to_vmx(vcpu)->flush = true;
+}
+
+/* The guest's own translations have the VPID's tag, the nested ones the EPT's. */
+static noinline void vmx_flush_now(struct vmx_vcpu *vmx)
+{
+	vmx->flush = false;
+	if (vmx_caps.invept_context)
+		vmx_invept(VMX_EPT_EXTENT_CONTEXT, vmread(EPT_POINTER));
+	else
+		vmx_invept(VMX_EPT_EXTENT_GLOBAL, 0);
+	if (vmx->vpid)
+		vmx_invvpid(VMX_VPID_EXTENT_SINGLE_CONTEXT, vmx->vpid);
+}
+
+static void vmx_inject(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
+{
+	static const u32 type[] = {
+		[MHV_EV_INTR]		= INTR_TYPE_EXT_INTR,
+		[MHV_EV_NMI]		= INTR_TYPE_NMI_INTR,
+		[MHV_EV_EXCEPTION]	= INTR_TYPE_HARD_EXCEPTION,
+		[MHV_EV_SOFT_INTR]	= INTR_TYPE_SOFT_INTR,
+		[MHV_EV_SOFT_EXCEPTION]	= INTR_TYPE_SOFT_EXCEPTION,
+	};
+	u32 kind = type[ev->type], info;
+
+	/* #BP and #OF come of instructions only, and return behind them. */
+	if (ev->type == MHV_EV_EXCEPTION &&
+	    (ev->vector == X86_TRAP_BP || ev->vector == X86_TRAP_OF))
+		kind = INTR_TYPE_SOFT_EXCEPTION;
+	if (kind >= INTR_TYPE_SOFT_INTR)
+		vmwrite(VM_ENTRY_INSTRUCTION_LEN, ev->insn_len ?: 1);
+	info = INTR_INFO_VALID_MASK | kind | ev->vector;
+	/* In real mode none is pushed, and the CPU insists on not being told one. */
+	mhv_state_need(vcpu, MHV_G_CR);
+	if (ev->has_error && vcpu->state.cr0 & X86_CR0_PE) {
+		vmwrite(VM_ENTRY_EXCEPTION_ERROR_CODE, ev->error);
+		info |= INTR_INFO_DELIVER_CODE_MASK;
+	}
+	vmwrite(VM_ENTRY_INTR_INFO_FIELD, info);
+}
+
+/*
+ * Both windows are controls of the CPU's.  Whether an STI's shadow holds an NMI
+ * back differs from CPU to CPU; the interrupt window opens when it is over.
+ */
+static void vmx_open_window(struct mhv_vcpu *vcpu, unsigned int which)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+
+	if (which & MHV_WINDOW_NMI) {
+		mhv_state_need(vcpu, MHV_G_INTR);
+		if (vcpu->state.shadow & MHV_SHADOW_STI)
+			which = MHV_WINDOW_INTR;
+	}
+	vmx_control(vmx, VMX_PROC, CPU_BASED_INTR_WINDOW_EXITING, which & MHV_WINDOW_INTR);
+	vmx_control(vmx, VMX_PROC, CPU_BASED_NMI_WINDOW_EXITING, which & MHV_WINDOW_NMI);
+}
+
+/* The CPU refuses a threshold above the TPR: it would have to exit at once. */
+static void vmx_sync_tpr(struct mhv_vcpu *vcpu, u8 tpr, u8 threshold)
+{
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	u32 below = threshold <= 15 ? min(threshold, tpr) : 0;
+
+	*(u32 *)(vmx->apic + APIC_TASKPRI) = tpr << 4;
+	if (below != vmx->tpr_threshold) {
+		vmx->tpr_threshold = below;
+		vmwrite(TPR_THRESHOLD, below);
+	}
+	/* More than any TPR: somebody wants to see each write. */
+	vmx_control(vmx, VMX_PROC, CPU_BASED_CR8_LOAD_EXITING, threshold > 15);
+}
+
+/* ---- the guest's debug registers ---- */
+
+/*
+ * A guest that touches a debug register will touch more of them: they are
+ * loaded and left to it for one entry, then read back.  DR0 to DR3 and DR6 are
+ * not in the VMCS.  A debugger outside has them for itself: then each access
+ * exits.
+ */
+static noinline void vmx_lend_dr(struct vmx_vcpu *vmx)
+{
+	struct mhv_state *state = &vmx->vcpu.state;
+
+	vmx_control(vmx, VMX_PROC, CPU_BASED_MOV_DR_EXITING, false);
+	vmwrite(GUEST_DR7, state->dr7);
+	set_debugreg(0, 7);
+	set_debugreg(state->dr[0], 0);
+	set_debugreg(state->dr[1], 1);
+	set_debugreg(state->dr[2], 2);
+	set_debugreg(state->dr[3], 3);
+	set_debugreg(state->dr6, 6);
+}
+
+/* An exit has left DR7 with nothing switched on. */
+static noinline void vmx_return_dr(struct vmx_vcpu *vmx)
+{
+	struct mhv_state *state = &vmx->vcpu.state;
+	unsigned long dr[4], dr6;
+	unsigned int i;
+
+	vmx->dr_lent = false;
+	get_debugreg(dr[0], 0);
+	get_debugreg(dr[1], 1);
+	get_debugreg(dr[2], 2);
+	get_debugreg(dr[3], 3);
+	get_debugreg(dr6, 6);
+	set_debugreg(DR6_RESERVED, 6);
+	for (i = 0; i < 4; i++)
+		state->dr[i] = dr[i];
+	state->dr6 = dr6;
+	state->dr7 = vmread(GUEST_DR7);
+	vmx->vcpu.dr_active = state->dr7 & 0xff;
+	vmx_control(vmx, VMX_PROC, CPU_BASED_MOV_DR_EXITING, true);
+}
+
+/* ---- the entry itself ---- */
+
+/*
+ * What was being delivered when the guest exited.  Software interrupts and
+ * INT3, INTO are not injected again: RIP still is at the instruction, which
+ * is executed anew.
+ */
+static noinline void vmx_note_reinject(struct mhv_vcpu *vcpu, u32 info)
+{
+	struct mhv_event *ev = &vcpu->reinject;
+
+	switch (info & VECTORING_INFO_TYPE_MASK) {
+	case INTR_TYPE_EXT_INTR:
+		ev->type = MHV_EV_INTR;
+		break;
+	case INTR_TYPE_NMI_INTR:
+		/* Not yet in its handler: so not yet masked. */
+		ev->type = MHV_EV_NMI;
+		vcpu->state.nmi_masked = false;
+		vcpu->dirty |= MHV_G_INTR;
+		break;
+	case INTR_TYPE_HARD_EXCEPTION:
+		ev->type = MHV_EV_EXCEPTION;
+		break;
+	default:
+		return;
+	}
+	ev->vector = info & VECTORING_INFO_VECTOR_MASK;
+	ev->has_payload = false;
+	ev->has_error = info & VECTORING_INFO_DELIVER_CODE_MASK;
+	ev->error = ev->has_error ? vmread(IDT_VECTORING_ERROR_CODE) : 0;
+	mhv_request(vcpu, MHV_REQ_EVENT);
+}
+
+static __always_inline bool exit_is_nmi(u32 intr)
+{
+	return (intr & (INTR_INFO_VALID_MASK | INTR_INFO_INTR_TYPE_MASK)) ==
+	       (INTR_INFO_VALID_MASK | INTR_TYPE_NMI_INTR);
+}
+
+/*
+ * NMIs are blocked after an exit by one, until an IRET: nothing may come in
+ * between that could fault.  The handler is the one that its gate leads to,
+ * which expects the stack that the gate gives it: so INT 2, and no call.
+ */
+static noinstr void vmx_enter_exit(struct vmx_vcpu *vmx)
+{
+	struct mhv_vcpu *vcpu = &vmx->vcpu;
+
+	mhv_guest_state_enter(vcpu->note_qs);
+	vcpu->note_qs = false;
+	if (vmx->cr2 != native_read_cr2())
+		native_write_cr2(vmx->cr2);
+
+	if (vmx_enter(vcpu->state.gpr, &vmx->host_rsp, vmx->launched, vcpu->spec_ctrl)) {
+		vmx->exit_reason = VMX_EXIT_REASONS_FAILED_VMENTRY;
+		vmx->error = vmread(VM_INSTRUCTION_ERROR);
+		mhv_guest_state_exit();
+		return;
+	}
+	vmx->cr2 = native_read_cr2();
+	vmx->exit_reason = vmread(VM_EXIT_REASON);
+	if (!(vmx->exit_reason & VMX_EXIT_REASONS_FAILED_VMENTRY))
+		vmx->launched = true;
+	if (vmx->exit_reason == EXIT_REASON_EXCEPTION_NMI) {
+		vmx->exit_intr = vmread(VM_EXIT_INTR_INFO);
+		if (exit_is_nmi(vmx->exit_intr))
+			asm volatile("int $2" : : : "memory");
+	}
+	mhv_guest_state_exit();
+}
+
+/* Which address space is current, and how, may change with interrupts on. */
+static void vmx_sync_host_cr(struct vmx_vcpu *vmx)
+{
+	u64 cr3 = __get_current_cr3_fast(), cr4 = cr4_read_shadow();
+
+	if (unlikely(cr3 != vmx->host_cr3)) {
+		vmx->host_cr3 = cr3;
+		vmwrite(HOST_CR3, cr3);
+	}
+	if (unlikely(cr4 != vmx->host_cr4)) {
+		vmx->host_cr4 = cr4;
+		vmwrite(HOST_CR4, cr4);
+	}
+}
+
+/* The CPU refused the entry; it may not even have looked at what was to be injected. */
+static noinline void vmx_entry_refused(struct vmx_vcpu *vmx)
+{
+	vmx->flush = true;
+	vmwrite(VM_ENTRY_INTR_INFO_FIELD, 0);
+}
+
+static void vmx_run(struct mhv_vcpu *vcpu)
+{
+	struct vmx_cpu *vc = this_cpu_ptr(&vmx_cpu);
+	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	struct mhv_state *state = &vcpu->state;
+	u32 blocked;
+
+	if (unlikely(!vmx->switched))
+		vmx_switch_to_guest(vmx);
+	if (unlikely(vmx->flush))
+		vmx_flush_now(vmx);
+	if (unlikely(vc->msr[VMX_MSR_TSC_AUX] != (u32)vcpu->tsc_aux) && has_tsc_aux())
+		vmx_set_msr(vc, VMX_MSR_TSC_AUX, (u32)vcpu->tsc_aux);
+	if (unlikely(state->shadow))
+		vmx_pending_debug(vmx);
+	if (unlikely(vmx->dr_lent))
+		vmx_lend_dr(vmx);
+	vmx_sync_host_cr(vmx);
+	if (unlikely(flush_l1d))
+		wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
+	vmx->error = 0;
+
+	vmx_enter_exit(vmx);
+
+	/* An exit clears what the host had switched on of branch tracing. */
+	if (unlikely(vmx->host.debugctl))
+		update_debugctlmsr(vmx->host.debugctl);
+	vmx->rsp = vmread(GUEST_RSP);
+	vmx->rip = vmread(GUEST_RIP);
+	vmx->rflags = vmread(GUEST_RFLAGS);
+	blocked = vmread(GUEST_INTERRUPTIBILITY_INFO);
+	vmx->idt_info = vmread(IDT_VECTORING_INFO_FIELD);
+	state->gpr[MHV_RSP] = vmx->rsp;
+	state->rip = vmx->rip;
+	state->rflags = vmx->rflags;
+	state->shadow = blocked & (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS);
+	state->nmi_masked = blocked & GUEST_INTR_STATE_NMI;
+	vcpu->hw_tpr = *(u32 *)(vmx->apic + APIC_TASKPRI) >> 4;
+	vcpu->avail = MHV_G_GPR | MHV_G_RIP_FLAGS | MHV_G_EFER | MHV_G_DR | MHV_G_INTR |
+		      MHV_G_TSC;
+	vcpu->dirty = 0;
+
+	if (unlikely(vmx->dr_lent))
+		vmx_return_dr(vmx);
+	if (unlikely(vmx->exit_reason & VMX_EXIT_REASONS_FAILED_VMENTRY))
+		vmx_entry_refused(vmx);
+	else if (unlikely(vmx->idt_info & VECTORING_INFO_VALID_MASK))
+		vmx_note_reinject(vcpu, vmx->idt_info);
+	if (unlikely(vmx->exit_reason == EXIT_REASON_MCE_DURING_VMENTRY ||
+		     (vmx->exit_reason == EXIT_REASON_EXCEPTION_NMI &&
+		      (vmx->exit_intr & INTR_INFO_VECTOR_MASK) == X86_TRAP_MC)))
+		mhv_host_mce();
+}
+
+/* ---- stepping over an instruction ---- */
+
+static bool vmx_next_rip(struct mhv_vcpu *vcpu, u64 *next)
+{
+	*next = vcpu->state.rip + vmread(VM_EXIT_INSTRUCTION_LEN);
+	return true;
+}
+
+struct mhv_backend mhv_vmx_backend = {
+	.name		= "VMX",
+	.vcpu_size	= sizeof(struct vmx_vcpu),
+	.supported	= vmx_supported,
+	.setup		= vmx_setup,
+	.teardown	= vmx_teardown,
+	.cpu_on		= vmx_cpu_on,
+	.cpu_off	= vmx_cpu_off,
+	.vcpu_create	= vmx_vcpu_create,
+	.vcpu_destroy	= vmx_vcpu_destroy,
+	.vcpu_reset	= vmx_vcpu_reset,
+	.vcpu_load	= vmx_vcpu_load,
+	.vcpu_put	= vmx_vcpu_put,
+	.state_load	= vmx_state_load,
+	.state_store	= vmx_state_store,
+	.set_root	= vmx_set_root,
+	.flush_tlb	= vmx_flush_tlb,
+	.inject		= vmx_inject,
+	.open_window	= vmx_open_window,
+	.sync_tpr	= vmx_sync_tpr,
+	.update_intercepts = vmx_update_intercepts,
+	.run		= vmx_run,
+	.handle_exit	= vmx_handle_exit,
+	.exit_reason	= vmx_exit_reason,
+	.next_rip	= vmx_next_rip,
+	.dump		= vmx_dump,
+};

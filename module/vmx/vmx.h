@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What the files of the VMX backend share.  The VMCS's field numbers are the
+ * kernel's own <asm/vmx.h> (Intel SDM volume 3, "Virtual-Machine Control
+ * Structures"; the numbers in the appendix "Field Encoding in VMCS").
+ *
+ * Unlike a VMCB, a VMCS is not memory to be read and written: the CPU that it
+ * is loaded on keeps it, and VMREAD and VMWRITE are the only way to it.
+ */
+#ifndef MHV_VMX_H
+#define MHV_VMX_H
+
+#include <linux/list.h>
+#include <asm/asm.h>
+#include <asm/vmx.h>
+
+#include "../backend.h"
+
+/* The control words, in the order of the table in vmx_caps.c. */
+enum vmx_word {
+	VMX_PIN,		/* pin-based: what comes from outside */
+	VMX_PROC,		/* primary processor-based */
+	VMX_PROC2,		/* secondary processor-based */
+	VMX_EXIT,		/* what an exit loads and saves */
+	VMX_ENTRY,		/* what an entry loads */
+	VMX_NR_WORDS,
+};
+
+/**
+ * struct vmx_caps - what this CPU's VMX can do, of what is wanted of it
+ * @ctl: the control words as each vCPU starts with them
+ * @revision: of the VMCS format
+ * @ept_ad: EPT has accessed and dirty bits
+ * @invept_context: INVEPT can be for one EPT only
+ * @vpid: there are VPIDs, and INVVPID for one of them
+ */
+struct vmx_caps {
+	u32 ctl[VMX_NR_WORDS];
+	u32 revision;
+	bool ept_ad;
+	bool invept_context;
+	bool vpid;
+};
+
+extern struct vmx_caps vmx_caps;
+
+/**
+ * struct vmx_vcpu - the backend's part of a vCPU
+ * @vcpu: the core's part; first
+ * @vmcs: one page, that only the CPU knows the inside of
+ * @apic: one page, in which the CPU keeps the guest's TPR
+ * @link: in the list of the VMCSs that are active on @cpu
+ * @cpu: where the VMCS is active, or -1
+ * @vpid: its tag in the TLB; 0: none
+ * @launched: VMLAUNCH has been executed since the last VMCLEAR
+ * @flush: the next entry finds no old translation
+ * @switched: FS, GS and the MSRs that an exit does not restore are the guest's
+ * @dr_lent: the debug registers are the guest's for the next entry
+ * @ctl: the control words as the VMCS has them
+ * @exceptions: the exception bitmap, likewise
+ * @rip: RIP, likewise
+ * @rsp: RSP, likewise
+ * @rflags: RFLAGS, likewise
+ * @tpr_threshold: likewise
+ * @cr4_mask: the CR4 bits that are not the guest's own, likewise
+ * @host_rsp: host state, likewise
+ * @host_cr3: likewise
+ * @host_cr4: likewise
+ * @cr2: the guest's: the CPU does not switch it
+ * @kernel_gs_base: the guest's, while the CPU has the host's
+ * @exit_reason: of the last exit; bit 31: the entry failed
+ * @exit_intr: which exception or NMI it was, if it was one
+ * @idt_info: what was being delivered
+ * @error: why VMLAUNCH or VMRESUME itself failed; 0: it did not
+ * @host: what put() restores
+ */
+struct vmx_vcpu {
+	struct mhv_vcpu vcpu;
+	void *vmcs;
+	void *apic;
+	struct list_head link;
+	int cpu;
+	u16 vpid;
+	bool launched;
+	bool flush;
+	bool switched;
+	bool dr_lent;
+	u32 ctl[VMX_NR_WORDS];
+	u32 exceptions;
+	u64 rip;
+	u64 rsp;
+	u64 rflags;
+	u32 tpr_threshold;
+	u64 cr4_mask;
+	u64 host_rsp;
+	u64 host_cr3;
+	u64 host_cr4;
+	u64 cr2;
+	u64 kernel_gs_base;
+	u32 exit_reason;
+	u32 exit_intr;
+	u32 idt_info;
+	u32 error;
+	struct {
+		u64 kernel_gs_base;
+		u64 debugctl;
+		u16 ds, es, fs, gs, ldt;
+	} host;
+};
+
+static inline struct vmx_vcpu *to_vmx(struct mhv_vcpu *vcpu)
+{
+	return container_of(vcpu, struct vmx_vcpu, vcpu);
+}
+
+void vmx_field_error(const char *what, unsigned long field);
+
+/*
+ * A reboot switches VMX off under threads that are still in KVM_RUN, and a CPU
+ * that goes offline may once more schedule one in before it is moved away.
+ * The instruction is #UD then, and stepped over; what is read is 0.
+ */
+static __always_inline u64 vmread(unsigned long field)
+{
+	unsigned long val = 0;
+	bool bad;
+
+	asm volatile("1: vmread %[field], %[val]\n2:" _ASM_EXTABLE(1b, 2b)
+		     : "=@ccbe" (bad), [val] "+r" (val) : [field] "r" (field));
+	if (unlikely(bad))
+		vmx_field_error("VMREAD", field);
+	return val;
+}
+
+static __always_inline void vmwrite(unsigned long field, u64 val)
+{
+	bool bad;
+
+	asm volatile("1: vmwrite %[val], %[field]\n2:" _ASM_EXTABLE(1b, 2b)
+		     : "=@ccbe" (bad) : [val] "rm" (val), [field] "r" (field));
+	if (unlikely(bad))
+		vmx_field_error("VMWRITE", field);
+}
+
+/* entry.S */
+bool vmx_enter(u64 *gpr, u64 *host_rsp, bool launched, u32 spec_ctrl);
+void vmx_after_exit(void);
+
+/* vmx_caps.c */
+int vmx_caps_probe(void);
+
+/* state.c */
+void vmx_state_load(struct mhv_vcpu *vcpu, u32 groups);
+void vmx_state_store(struct mhv_vcpu *vcpu, u32 groups);
+void vmx_state_init(struct vmx_vcpu *vmx);
+void vmx_pending_debug(struct vmx_vcpu *vmx);
+
+/* vmx.c, for state.c and exits.c */
+void vmx_control(struct vmx_vcpu *vmx, enum vmx_word word, u32 bits, bool on);
+void vmx_load_msrs(struct vmx_vcpu *vmx);
+
+/* exits.c */
+int vmx_handle_exit(struct mhv_vcpu *vcpu);
+u32 vmx_exit_reason(struct mhv_vcpu *vcpu, const char **name, u64 *info1, u64 *info2);
+
+/* check.c */
+void vmx_dump(struct mhv_vcpu *vcpu);
+
+#endif /* MHV_VMX_H */
