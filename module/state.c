@@ -7,6 +7,7 @@
  * Intel SDM volume 3, "Control Registers"; AMD APM volume 2, "System Resources".
  */
 #include <linux/nospec.h>
+#include <asm/apicdef.h>
 #include <asm/cpufeature.h>
 #include <asm/debugreg.h>
 #include <asm/fpu/xstate.h>
