@@ -209,6 +209,7 @@ struct mhv_event {
 /* Requests to a vCPU, served before the next entry in this order. */
 enum mhv_request {
 	MHV_REQ_VM_DEAD,	/* leave with -EIO */
+	MHV_REQ_RING_FULL,	/* leave with KVM_EXIT_DIRTY_RING_FULL */
 	MHV_REQ_TRIPLE_FAULT,	/* leave with KVM_EXIT_SHUTDOWN */
 	MHV_REQ_SCAN_EOI,	/* the set of vectors whose EOI is reported changed */
 	MHV_REQ_CLOCK,		/* write the kvmclock page anew */
@@ -290,6 +291,15 @@ struct mhv_vcpu_mce {
 	bool status_writable;	/* [v] HWCR.McStatusWrEn */
 };
 
+/* Where userspace finds the frames that a vCPU dirtied (mem/dirty_ring.c). */
+struct mhv_dirty_ring {
+	spinlock_t lock;		/* who adds */
+	struct kvm_dirty_gfn *gfns;	/* [I] NULL without dirty rings */
+	u32 nr;				/* [I] entries; a power of two, or 0 */
+	u32 dirty;			/* entries added so far */
+	u32 reset;			/* and taken back; slots_lock */
+};
+
 /* A PIO that userspace is to serve, or has just served (exits.c). */
 struct mhv_pio {
 	u64 rip;		/* [v] where the instruction stands */
@@ -365,6 +375,7 @@ struct mhv_vcpu {
 	u64 debug_dr7;			/* [v] */
 	u64 singlestep_rip;		/* [v] */
 
+	struct mhv_dirty_ring dirty_ring; /* own lock */
 	struct rcuwait wait;		/* [a] the vCPU's thread while halted */
 	struct preempt_notifier preempt;
 	struct fpu_guest fpu;		/* [v] */
@@ -428,6 +439,7 @@ struct mhv_vm {
 	u32 user_msrs;			/* [l] KVM_MSR_EXIT_REASON_* that userspace serves */
 	struct mhv_msr_filter *msr_filter; /* [l] read in srcu; NULL: all MSRs are allowed */
 	u32 manual_dirty_log;		/* [l] KVM_DIRTY_LOG_* */
+	u32 dirty_ring_bytes;		/* [l] of each vCPU's dirty ring; 0: bitmaps */
 	u64 tss_addr;			/* [l] stored; no backend of ours uses it */
 	u64 identity_map_addr;		/* [l] likewise */
 	unsigned long nr_mmu_pages;	/* [l] likewise */
@@ -693,6 +705,7 @@ void mhv_emul_destroy(struct mhv_vcpu *vcpu);
 int mhv_vcpu_run(struct mhv_vcpu *vcpu);
 void mhv_vcpu_load(struct mhv_vcpu *vcpu);
 void mhv_vcpu_put(struct mhv_vcpu *vcpu);
+struct mhv_vcpu *mhv_loaded_vcpu(void);
 void mhv_run_setup(void);
 void mhv_deliver_payload(struct mhv_vcpu *vcpu, struct mhv_event *ev);
 bool mhv_interrupts_allowed(struct mhv_vcpu *vcpu);

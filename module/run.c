@@ -359,6 +359,11 @@ static int serve_requests(struct mhv_vcpu *vcpu)
 {
 	if (test_bit(MHV_REQ_VM_DEAD, &vcpu->requests))
 		return -EIO;	/* and stays dead */
+	if (mhv_take_request(vcpu, MHV_REQ_RING_FULL) && mhv_dirty_ring_full(vcpu)) {
+		mhv_request(vcpu, MHV_REQ_RING_FULL);	/* until there is room */
+		vcpu->run->exit_reason = KVM_EXIT_DIRTY_RING_FULL;
+		return MHV_USER;
+	}
 	if (mhv_take_request(vcpu, MHV_REQ_TRIPLE_FAULT))
 		return triple_fault(vcpu);
 	if (mhv_take_request(vcpu, MHV_REQ_SCAN_EOI) && vcpu->lapic)
@@ -744,6 +749,24 @@ int mhv_vcpu_run(struct mhv_vcpu *vcpu)
 
 /* ---- on and off a CPU ---- */
 
+static DEFINE_PER_CPU(struct mhv_vcpu *, loaded_vcpu);
+
+/**
+ * mhv_loaded_vcpu() - the vCPU that is loaded by this thread
+ *
+ * Context: any but interrupts.
+ * Return: the vCPU, or NULL.
+ */
+struct mhv_vcpu *mhv_loaded_vcpu(void)
+{
+	struct mhv_vcpu *vcpu;
+
+	preempt_disable();
+	vcpu = __this_cpu_read(loaded_vcpu);
+	preempt_enable();
+	return vcpu;
+}
+
 static void sched_in(struct preempt_notifier *pn, int cpu)
 {
 	struct mhv_vcpu *vcpu = container_of(pn, struct mhv_vcpu, preempt);
@@ -755,6 +778,7 @@ static void sched_in(struct preempt_notifier *pn, int cpu)
 	if (vcpu->lapic)
 		mhv_lapic_load(vcpu, cpu);
 	WRITE_ONCE(vcpu->cpu, cpu);
+	__this_cpu_write(loaded_vcpu, vcpu);
 }
 
 static void sched_out(struct preempt_notifier *pn, struct task_struct *next)
@@ -765,6 +789,7 @@ static void sched_out(struct preempt_notifier *pn, struct task_struct *next)
 		WRITE_ONCE(vcpu->preempted, true);
 	mhv_backend->vcpu_put(vcpu);
 	WRITE_ONCE(vcpu->cpu, -1);
+	__this_cpu_write(loaded_vcpu, NULL);
 }
 
 static struct preempt_ops preempt_ops = {
@@ -791,6 +816,7 @@ void mhv_vcpu_load(struct mhv_vcpu *vcpu)
 	if (vcpu->lapic)
 		mhv_lapic_load(vcpu, cpu);
 	WRITE_ONCE(vcpu->cpu, cpu);
+	__this_cpu_write(loaded_vcpu, vcpu);
 	put_cpu();
 }
 
@@ -805,6 +831,7 @@ void mhv_vcpu_put(struct mhv_vcpu *vcpu)
 	preempt_disable();
 	mhv_backend->vcpu_put(vcpu);
 	WRITE_ONCE(vcpu->cpu, -1);
+	__this_cpu_write(loaded_vcpu, NULL);
 	preempt_notifier_unregister(&vcpu->preempt);
 	preempt_enable();
 }

@@ -417,6 +417,8 @@ static vm_fault_t vcpu_fault(struct vm_fault *vmf)
 	else if (vmf->pgoff == KVM_COALESCED_MMIO_PAGE_OFFSET)
 		page = virt_to_page(vcpu->vm->coalesced.ring);
 	else
+		page = mhv_dirty_ring_page(vcpu, vmf->pgoff);
+	if (!page)
 		return VM_FAULT_SIGBUS;
 	get_page(page);
 	vmf->page = page;
@@ -429,6 +431,13 @@ static const struct vm_operations_struct vcpu_vm_ops = {
 
 static int vcpu_mmap(struct file *file, struct vm_area_struct *vma)
 {
+	struct mhv_vcpu *vcpu = file->private_data;
+	unsigned long last = vma->vm_pgoff + vma_pages(vma) - 1;
+
+	/* Userspace gives entries of the ring back by writing to them. */
+	if ((mhv_dirty_ring_page(vcpu, vma->vm_pgoff) || mhv_dirty_ring_page(vcpu, last)) &&
+	    (vma->vm_flags & (VM_EXEC | VM_SHARED)) != VM_SHARED)
+		return -EINVAL;
 	vma->vm_ops = &vcpu_vm_ops;
 	return 0;
 }
@@ -468,6 +477,7 @@ static struct file *vcpu_open(struct mhv_vcpu *vcpu)
  */
 void mhv_vcpu_destroy(struct mhv_vcpu *vcpu)
 {
+	mhv_dirty_ring_destroy(vcpu);
 	mhv_lapic_destroy(vcpu);
 	mhv_emul_destroy(vcpu);
 	mhv_msr_vcpu_free(vcpu);
@@ -489,7 +499,9 @@ static int vcpu_build(struct mhv_vcpu *vcpu)
 	if (!vcpu->run || !vcpu->pio_data || !fpu_alloc_guest_fpstate(&vcpu->fpu))
 		return -ENOMEM;
 	mhv_cpuid_vcpu_init(vcpu);
-	r = mhv_backend->vcpu_create(vcpu);
+	r = mhv_dirty_ring_create(vcpu);
+	if (!r)
+		r = mhv_backend->vcpu_create(vcpu);
 	if (!r)
 		r = mhv_msr_vcpu_init(vcpu);
 	if (!r)

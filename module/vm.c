@@ -159,6 +159,11 @@ static long ioc_clear_dirty_log(void *obj, void *arg)
 	return mhv_dirty_log_clear(obj, log);
 }
 
+static long ioc_reset_dirty_rings(void *obj, void *arg)
+{
+	return mhv_dirty_rings_reset(obj);
+}
+
 static long ioc_set_msr_filter(void *obj, void *arg)
 {
 	return mhv_msr_filter_set(obj, arg);
@@ -527,6 +532,17 @@ static long cap_manual_dirty_log(struct mhv_vm *vm, const struct kvm_enable_cap 
 	return 0;
 }
 
+static long cap_dirty_ring(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
+{
+	long r = -EINVAL;
+
+	mutex_lock(&vm->lock);
+	if (!vm->nr_vcpus)
+		r = mhv_dirty_rings_enable(vm, cap->args[0]);
+	mutex_unlock(&vm->lock);
+	return r;
+}
+
 static const struct {
 	u32 cap;
 	long (*enable)(struct mhv_vm *vm, const struct kvm_enable_cap *cap);
@@ -538,6 +554,8 @@ static const struct {
 	{ KVM_CAP_MSR_PLATFORM_INFO,	cap_platform_info },
 	{ KVM_CAP_MAX_VCPU_ID,		cap_max_vcpu_id },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, cap_manual_dirty_log },
+	{ KVM_CAP_DIRTY_LOG_RING,	cap_dirty_ring },
+	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, cap_dirty_ring },
 	{ KVM_CAP_X86_USER_SPACE_MSR,	cap_user_space_msr },
 	{ KVM_CAP_DISABLE_QUIRKS,	cap_disable_quirks },
 	{ KVM_CAP_DISABLE_QUIRKS2,	cap_disable_quirks },
@@ -567,6 +585,7 @@ static const struct mhv_ioctl vm_ioctls[] = {
 	{ KVM_SET_USER_MEMORY_REGION,	IN,	ioc_set_memory_region },
 	{ KVM_GET_DIRTY_LOG,		IN,	ioc_get_dirty_log },
 	{ KVM_CLEAR_DIRTY_LOG,		IN,	ioc_clear_dirty_log },
+	{ KVM_RESET_DIRTY_RINGS,	0,	ioc_reset_dirty_rings },
 	{ KVM_REGISTER_COALESCED_MMIO,	IN,	ioc_coalesced_add },
 	{ KVM_UNREGISTER_COALESCED_MMIO, IN,	ioc_coalesced_remove },
 	{ KVM_IRQFD,			IN,	ioc_irqfd },

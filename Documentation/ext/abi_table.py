@@ -35,7 +35,6 @@ MISSING = {
     'KVM_SET_DEVICE_ATTR': 'no attributes of the system or of devices',
     'KVM_HAS_DEVICE_ATTR': 'no attributes of the system or of devices',
     'KVM_CREATE_DEVICE': 'no PCI pass-through (VFIO), the only such device on x86',
-    'KVM_RESET_DIRTY_RINGS': 'no dirty rings; the log is a bitmap',
     'KVM_SMI': 'no system management mode',
     'KVM_GET_NESTED_STATE': 'no nested virtualization',
     'KVM_SET_NESTED_STATE': 'no nested virtualization',

@@ -42,7 +42,8 @@ struct mhv_event;
  * @npages: how many, never 0
  * @hva: where the first one is in the VMM's address space
  * @dirty: with KVM_MEM_LOG_DIRTY_PAGES: one bit per frame, else NULL; handed
- *	on when a slot moves, so it outlives this struct
+ *	on when a slot moves, so it outlives this struct; with dirty rings, a
+ *	set bit says that the frame is in one of them
  * @flags: KVM_MEM_*
  * @id: as userspace chose
  */
@@ -98,6 +99,16 @@ unsigned long mhv_gfn_to_hva(struct mhv_vm *vm, gfn_t gfn, bool write);
 int mhv_dirty_log_get(struct mhv_vm *vm, struct kvm_dirty_log *log);
 int mhv_dirty_log_clear(struct mhv_vm *vm, struct kvm_clear_dirty_log *log);
 void mhv_mark_dirty(struct mhv_vm *vm, const struct mhv_memslot *slot, gfn_t gfn);
+
+/* ---- dirty_ring.c ---- */
+#define MHV_DIRTY_RING_MAX	1048576	/* bytes, as KVM has it */
+bool mhv_dirty_ring_full(struct mhv_vcpu *vcpu);
+void mhv_dirty_ring_push(struct mhv_vm *vm, u32 slot, u64 offset);
+long mhv_dirty_rings_reset(struct mhv_vm *vm);
+long mhv_dirty_rings_enable(struct mhv_vm *vm, u32 bytes);
+int mhv_dirty_ring_create(struct mhv_vcpu *vcpu);
+void mhv_dirty_ring_destroy(struct mhv_vcpu *vcpu);
+struct page *mhv_dirty_ring_page(struct mhv_vcpu *vcpu, unsigned long pgoff);
 
 static __always_inline bool mhv_slot_has(const struct mhv_memslot *slot, gfn_t gfn)
 {

@@ -181,7 +181,8 @@ static unsigned long dirty_words(const struct mhv_memslot *slot)
 /* With all bits set to begin with, nothing need be caught until some are cleared. */
 static bool initially_set(struct mhv_vm *vm)
 {
-	return READ_ONCE(vm->manual_dirty_log) & KVM_DIRTY_LOG_INITIALLY_SET;
+	return READ_ONCE(vm->manual_dirty_log) & KVM_DIRTY_LOG_INITIALLY_SET &&
+	       !READ_ONCE(vm->dirty_ring_bytes);
 }
 
 /*
@@ -400,9 +401,19 @@ void mhv_mark_dirty(struct mhv_vm *vm, const struct mhv_memslot *slot, gfn_t gfn
 {
 	unsigned long bit = gfn - slot->base;
 
-	/* The test spares the cache line that all vCPUs would fight for. */
-	if (slot->dirty && !test_bit(bit, slot->dirty))
-		set_bit(bit, slot->dirty);
+	if (!slot->dirty)
+		return;
+	/*
+	 * The test spares the cache line that all vCPUs would fight for.  What
+	 * was written must be visible before it: whoever clears the bit after
+	 * the test reads the frame next.  Pairs with the atomic operation in
+	 * mhv_mmu_collect_dirty().
+	 */
+	smp_mb();
+	if (test_bit(bit, slot->dirty))
+		return;
+	if (!test_and_set_bit(bit, slot->dirty) && READ_ONCE(vm->dirty_ring_bytes))
+		mhv_dirty_ring_push(vm, slot->id, bit);
 }
 
 /* Put bits back that could not be given to userspace. */
@@ -456,7 +467,8 @@ static int dirty_copy(struct mhv_vm *vm, const struct mhv_memslot *slot,
  *
  * Context: may sleep; takes slots_lock.
  *
- * Returns: 0; -EINVAL for a slot number out of bounds; -ENOENT if there is no
+ * Returns: 0; -ENXIO if dirty rings are used; -EINVAL for a slot number out of
+ * bounds; -ENOENT if there is no
  * such slot or it does not log; -EFAULT.
  */
 int mhv_dirty_log_get(struct mhv_vm *vm, struct kvm_dirty_log *log)
@@ -464,6 +476,8 @@ int mhv_dirty_log_get(struct mhv_vm *vm, struct kvm_dirty_log *log)
 	const struct mhv_memslot *slot;
 	int r = -ENOENT;
 
+	if (READ_ONCE(vm->dirty_ring_bytes))
+		return -ENXIO;
 	if ((log->slot >> 16) || (u16)log->slot >= MHV_NR_MEMSLOTS)
 		return -EINVAL;
 	mutex_lock(&vm->slots_lock);
@@ -522,14 +536,17 @@ static int dirty_clear(struct mhv_vm *vm, const struct mhv_memslot *slot,
  *
  * Context: may sleep; takes slots_lock.
  *
- * Returns: 0; -EINVAL for a slot number or a range out of bounds, or not of
- * whole words; -ENOENT if there is no such slot or it does not log; -EFAULT.
+ * Returns: 0; -ENXIO if dirty rings are used; -EINVAL for a slot number or a
+ * range out of bounds, or not of whole words; -ENOENT if there is no such slot
+ * or it does not log; -EFAULT.
  */
 int mhv_dirty_log_clear(struct mhv_vm *vm, struct kvm_clear_dirty_log *log)
 {
 	const struct mhv_memslot *slot;
 	int r;
 
+	if (READ_ONCE(vm->dirty_ring_bytes))
+		return -ENXIO;
 	if ((log->slot >> 16) || (u16)log->slot >= MHV_NR_MEMSLOTS ||
 	    log->first_page % BITS_PER_LONG)
 		return -EINVAL;
