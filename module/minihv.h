@@ -243,7 +243,7 @@ struct mhv_vcpu_stat {
 	u64 tlb_flushes;
 };
 
-struct mhv_emul;	/* emul/glue.c */
+struct mhv_emul;	/* emul/glue.h */
 
 /*
  * Features of the guest's CPUID that the core asks for: vcpu->features, worked
@@ -693,7 +693,7 @@ bool mhv_dr_access(struct mhv_vcpu *vcpu, unsigned int *dr);
 int mhv_user_pio(struct mhv_vcpu *vcpu, u16 port, unsigned int size,
 		 unsigned int count, bool in);
 
-/* ---- emul/glue.c ---- */
+/* ---- emul/glue.c, glue_mmio.c ---- */
 int mhv_emulate(struct mhv_vcpu *vcpu, const u8 *bytes, unsigned int nbytes);
 int mhv_emulate_mmio(struct mhv_vcpu *vcpu, gpa_t gpa, u64 access,
 		     const u8 *bytes, unsigned int nbytes);

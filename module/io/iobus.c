@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The two I/O buses of a VM, ports and MMIO, and coalesced zones on them.
- * Entered from exits.c and emul/glue.c (accesses), vm.c (zones), the devices.
+ * Entered from exits.c and emul/glue*.c (accesses), vm.c (zones), the devices.
  * Readers hold vm->srcu; writers vm->slots_lock; the ring has its own lock.
  * KVM API, "KVM_REGISTER_COALESCED_MMIO" and "The kvm_run structure".
  */
