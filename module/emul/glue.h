@@ -22,7 +22,7 @@ struct mmio_access {
 	gpa_t gpa;
 	u8 len;
 	bool write;
-	u8 data[MMIO_CHUNK];
+	u64 data;
 };
 
 /**

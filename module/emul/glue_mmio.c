@@ -11,6 +11,30 @@
 
 /* ---- devices ---- */
 
+/* Data passes as a word: lengths of 1, 2, 4 and 8 are worth more than a general copy. */
+static __always_inline u64 to_word(const void *data, unsigned int len)
+{
+	u64 val = 0;
+
+	switch (len) {
+	case 1:
+		memcpy(&val, data, 1);
+		break;
+	case 2:
+		memcpy(&val, data, 2);
+		break;
+	case 4:
+		memcpy(&val, data, 4);
+		break;
+	case 8:
+		memcpy(&val, data, 8);
+		break;
+	default:
+		memcpy(&val, data, min_t(unsigned int, len, sizeof(val)));
+	}
+	return val;
+}
+
 /* The log's answer to the next access, or NULL if it was never made. */
 static struct mmio_access *log_next(struct mhv_emul *e, gpa_t gpa, unsigned int len, bool write)
 {
@@ -27,18 +51,15 @@ static struct mmio_access *log_next(struct mhv_emul *e, gpa_t gpa, unsigned int 
 	return a;
 }
 
-static void log_add(struct mhv_emul *e, gpa_t gpa, unsigned int len, bool write,
-		    const void *data)
+/* The callers have seen to it that there is room. */
+static void log_add(struct mhv_emul *e, gpa_t gpa, unsigned int len, bool write, u64 data)
 {
-	struct mmio_access *a;
+	struct mmio_access *a = &e->log[e->nlog++];
 
-	if (e->nlog >= LOG_ENTRIES)
-		return;
-	a = &e->log[e->nlog++];
 	a->gpa = gpa;
 	a->len = len;
 	a->write = write;
-	memcpy(a->data, data, len);
+	a->data = data;
 	e->pos = e->nlog;
 	/* A string instruction makes room by ending, to be entered again. */
 	if (e->nlog > LOG_ENTRIES - LOG_RESERVE)
@@ -52,18 +73,21 @@ static void log_add(struct mhv_emul *e, gpa_t gpa, unsigned int len, bool write,
  * @data: result
  * @len: at most MMIO_CHUNK bytes
  *
- * Return: EMUL_OK; or EMUL_IO_NEEDED, with @e->want filled: userspace has it.
+ * Return: EMUL_OK; EMUL_IO_NEEDED, with @e->want filled: userspace has it;
+ * EMUL_UNHANDLEABLE if there were too many accesses.
  */
 int glue_device_read(struct mhv_emul *e, gpa_t gpa, void *data, unsigned int len)
 {
 	struct mhv_vcpu *vcpu = e->vcpu;
 	struct mmio_access *done = log_next(e, gpa, len, false);
-	u64 val = 0;
+	u64 val;
 
 	if (done) {
-		memcpy(data, done->data, len);
+		memcpy(data, &done->data, len);
 		return EMUL_OK;
 	}
+	if (unlikely(e->nlog >= LOG_ENTRIES))
+		return EMUL_UNHANDLEABLE;
 	if (!(vcpu->lapic && !mhv_lapic_mmio_read(vcpu, gpa, len, data)) &&
 	    mhv_iobus_read(vcpu, MHV_BUS_MMIO, gpa, len, data)) {
 		trace_mhv_mmio(MHV_TRACE_MMIO_UNSATISFIED, len, gpa, 0);
@@ -71,9 +95,9 @@ int glue_device_read(struct mhv_emul *e, gpa_t gpa, void *data, unsigned int len
 		e->want.len = len;
 		return EMUL_IO_NEEDED;
 	}
-	memcpy(&val, data, len);
+	val = to_word(data, len);
 	trace_mhv_mmio(MHV_TRACE_MMIO_READ, len, gpa, val);
-	log_add(e, gpa, len, false, data);
+	log_add(e, gpa, len, false, val);
 	return EMUL_OK;
 }
 
@@ -90,13 +114,15 @@ int glue_device_write(struct mhv_emul *e, gpa_t gpa, const void *data, unsigned 
 {
 	struct mhv_vcpu *vcpu = e->vcpu;
 	struct mmio_access *a;
-	u64 val = 0;
+	u64 val;
 
 	if (log_next(e, gpa, len, true))
 		return EMUL_OK;
-	memcpy(&val, data, len);
+	if (unlikely(e->nlog >= LOG_ENTRIES))
+		return EMUL_UNHANDLEABLE;
+	val = to_word(data, len);
 	trace_mhv_mmio(MHV_TRACE_MMIO_WRITE, len, gpa, val);
-	log_add(e, gpa, len, true, data);
+	log_add(e, gpa, len, true, val);
 	if (vcpu->lapic && !mhv_lapic_mmio_write(vcpu, gpa, len, data))
 		return EMUL_OK;
 	if (!mhv_iobus_write(vcpu, MHV_BUS_MMIO, gpa, len, data))
@@ -106,7 +132,7 @@ int glue_device_write(struct mhv_emul *e, gpa_t gpa, const void *data, unsigned 
 	a = &e->posted[e->nposted++];
 	a->gpa = gpa;
 	a->len = len;
-	memcpy(a->data, data, len);
+	a->data = val;
 	e->ctx.stop = true;
 	return EMUL_OK;
 }
@@ -135,7 +161,7 @@ int glue_next_posted(struct mhv_emul *e)
 	run->mmio.phys_addr = a->gpa;
 	run->mmio.len = a->len;
 	run->mmio.is_write = 1;
-	memcpy(run->mmio.data, a->data, a->len);
+	memcpy(run->mmio.data, &a->data, a->len);
 	vcpu->complete = complete_mmio_write;
 	return MHV_USER;
 }
@@ -159,7 +185,7 @@ static int complete_mmio_read(struct mhv_vcpu *vcpu)
 {
 	struct mhv_emul *e = vcpu->emul;
 
-	log_add(e, e->want.gpa, e->want.len, false, vcpu->run->mmio.data);
+	log_add(e, e->want.gpa, e->want.len, false, to_word(vcpu->run->mmio.data, e->want.len));
 	return again(vcpu);
 }
 
