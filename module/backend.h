@@ -158,6 +158,28 @@ struct mhv_npf_exit {
 	u8 ninsn;
 };
 
+/* Why a task is switched; the numbers of the emulator's enum emul_task_reason. */
+enum mhv_task_reason { MHV_TASK_CALL, MHV_TASK_IRET, MHV_TASK_JMP, MHV_TASK_GATE };
+
+/**
+ * struct mhv_task_exit - a task switch that exited
+ * @selector: of the new TSS
+ * @reason: enum mhv_task_reason; MHV_TASK_GATE: an event came through a task gate in the IDT.
+ *	Unless it was a software one, it is in vcpu->reinject.
+ * @skip: an instruction did it (also INT n, INT3, INTO, INT1), and the old task is to go on
+ *	behind it
+ * @has_error: the event pushes an error code
+ * @error: that
+ */
+struct mhv_task_exit {
+	u16 selector;
+	u8 reason;
+	bool skip;
+	bool has_error;
+	u32 error;
+};
+
+int mhv_exit_task_switch(struct mhv_vcpu *vcpu, const struct mhv_task_exit *exit);
 int mhv_exit_pio(struct mhv_vcpu *vcpu, const struct mhv_pio_exit *pio);
 int mhv_exit_npf(struct mhv_vcpu *vcpu, const struct mhv_npf_exit *npf);
 int mhv_exit_cpuid(struct mhv_vcpu *vcpu);

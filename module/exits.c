@@ -934,6 +934,8 @@ int mhv_exit_exception(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
 		return debug_exit(vcpu, ev->vector, ev->payload ^ DR6_RESERVED);
 	if (ev->vector == X86_TRAP_BP && vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
 		return debug_exit(vcpu, ev->vector, 0);
+	if (ev->vector == X86_TRAP_UD && mhv_emul_forced(vcpu))
+		return mhv_emulate(vcpu, NULL, 0);
 	if (ev->vector == X86_TRAP_UD && is_foreign_hypercall(vcpu)) {
 		mhv_hypercall(vcpu);
 		return mhv_skip(vcpu, vcpu->state.rip + 3);

@@ -697,6 +697,7 @@ int mhv_user_pio(struct mhv_vcpu *vcpu, u16 port, unsigned int size,
 int mhv_emulate(struct mhv_vcpu *vcpu, const u8 *bytes, unsigned int nbytes);
 int mhv_emulate_mmio(struct mhv_vcpu *vcpu, gpa_t gpa, u64 access,
 		     const u8 *bytes, unsigned int nbytes);
+bool mhv_emul_forced(struct mhv_vcpu *vcpu);
 void mhv_emul_cpuid(struct mhv_vcpu *vcpu);
 int mhv_emul_create(struct mhv_vcpu *vcpu);
 void mhv_emul_destroy(struct mhv_vcpu *vcpu);

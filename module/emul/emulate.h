@@ -284,6 +284,7 @@ enum emul_special {
 	EMUL_SP_MWAIT,
 	EMUL_SP_VMMCALL,
 	EMUL_SP_VMCALL,
+	EMUL_SP_TASK,		/* a task switch: set CR0.TS, clear DR7's local enables */
 };
 
 struct emul_ctx;
@@ -384,7 +385,9 @@ struct emul_operand {
  * @stop: set by a callback: end a string instruction after this iteration
  * @more: out: iterations remain, RIP has not moved
  * @shadow: out: EMUL_SHADOW_*, the interrupt shadow after this instruction
- * @fault: out: the exception, after EMUL_FAULT
+ * @after: out: EMUL_OK, and @fault is to be delivered in the state that is left: a task switch
+ * @switched: out: another task runs now
+ * @fault: out: the exception, after EMUL_FAULT or with @after
  * @dst: internal: destination
  * @src: internal: source
  * @src2: internal: third operand
@@ -411,6 +414,8 @@ struct emul_ctx {
 	bool stop;
 	bool more;
 	u8 shadow;
+	bool after;
+	bool switched;
 	struct emul_fault fault;
 
 	struct emul_operand dst, src, src2;
@@ -446,6 +451,41 @@ int emul_decode(struct emul_insn *insn, const u8 *bytes, unsigned int n, enum em
  * changed).
  */
 int emul_exec(struct emul_ctx *ctx);
+
+/* Why a task is switched. */
+enum emul_task_reason {
+	EMUL_TASK_CALL,
+	EMUL_TASK_IRET,
+	EMUL_TASK_JMP,
+	EMUL_TASK_GATE,		/* an exception or interrupt, through a task gate in the IDT */
+};
+
+/**
+ * struct emul_task - a task switch
+ * @reason: enum emul_task_reason
+ * @sel: of the new TSS
+ * @external: 1 if neither the program nor its INT n is the cause: bit 0 of error codes
+ * @has_error: the exception has an error code, for the new task's stack
+ * @error_code: valid if @has_error
+ */
+struct emul_task {
+	u8 reason;
+	u16 sel;
+	u8 external;
+	bool has_error;
+	u32 error_code;
+};
+
+/**
+ * emul_task_switch() - switch to another task, without an instruction
+ * @ctx: as for emul_exec(), but for @insn
+ * @task: to which, and why; the privilege to do so has been checked
+ * @next_rip: where the old task is to go on
+ *
+ * Context: that of the callbacks.
+ * Return: as emul_exec().
+ */
+int emul_task_switch(struct emul_ctx *ctx, const struct emul_task *task, u64 next_rip);
 
 /**
  * emul_insn_is() - is this the instruction that the CPU said was intercepted?

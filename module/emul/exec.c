@@ -241,15 +241,34 @@ static void commit(struct emul_ctx *ctx)
 		ctx->rip = ctx->next_rip;
 }
 
+static void begin(struct emul_ctx *ctx)
+{
+	ctx->stop = false;
+	ctx->more = false;
+	ctx->shadow = 0;
+	ctx->after = false;
+	ctx->switched = false;
+	ctx->seg_cached = 0;
+	ctx->seg_dirty = 0;
+}
+
+int emul_task_switch(struct emul_ctx *ctx, const struct emul_task *task, u64 next_rip)
+{
+	int r;
+
+	begin(ctx);
+	ctx->next_rip = next_rip;
+	r = emul_switch(ctx, task);
+	if (!r)
+		commit(ctx);
+	return r;
+}
+
 int emul_exec(struct emul_ctx *ctx)
 {
 	int r;
 
-	ctx->stop = false;
-	ctx->more = false;
-	ctx->shadow = 0;
-	ctx->seg_cached = 0;
-	ctx->seg_dirty = 0;
+	begin(ctx);
 	ctx->next_rip = ctx->rip + ctx->insn.length;
 	if (ctx->mode != EMUL_MODE_LONG)
 		ctx->next_rip = (u32)ctx->next_rip;

@@ -11,9 +11,14 @@
  * order, and those in the log are answered from it and not made again.
  * Writes are only noted, and leave one by one once the instruction is done.
  */
+#include <linux/module.h>
 #include <linux/slab.h>
 
 #include "glue.h"
+
+static bool force_emulation_prefix;
+module_param(force_emulation_prefix, bool, 0644);
+MODULE_PARM_DESC(force_emulation_prefix, "emulate what follows UD2 and \"kvm\", for tests");
 
 static const struct emul_ops ops = {
 	.read_mem = glue_read_mem,
@@ -194,12 +199,32 @@ static void load_ctx(struct mhv_emul *e)
 	e->hypercall = false;
 }
 
+static int deliver_fault(struct mhv_emul *e)
+{
+	const struct emul_fault *f = &e->ctx.fault;
+
+	if (e->queued)
+		return MHV_RESUME;
+	if (f->vector == X86_TRAP_PF)
+		mhv_queue_page_fault(e->vcpu, f->address, f->error_code);
+	else if (f->has_error_code)
+		mhv_queue_exception_e(e->vcpu, f->vector, f->error_code);
+	else if (f->vector == X86_TRAP_DB)
+		mhv_queue_event(e->vcpu, &(struct mhv_event){
+				.type = MHV_EV_EXCEPTION, .vector = X86_TRAP_DB,
+				.has_payload = true, .payload = f->address });
+	else
+		mhv_queue_exception(e->vcpu, f->vector);
+	return MHV_RESUME;
+}
+
 /* The instruction is done: its results become the vCPU's. */
 static int retire(struct mhv_emul *e)
 {
 	struct mhv_vcpu *vcpu = e->vcpu;
 	struct emul_ctx *ctx = &e->ctx;
-	bool step = vcpu->state.rflags & X86_EFLAGS_TF;
+	/* A task switch ends single steps: another task's flags count from here on. */
+	bool step = vcpu->state.rflags & X86_EFLAGS_TF && !ctx->switched;
 	int r = MHV_RESUME;
 
 	mhv_state_change(vcpu, MHV_G_GPR | MHV_G_RIP_FLAGS);
@@ -220,6 +245,8 @@ static int retire(struct mhv_emul *e)
 	else
 		vcpu->state.rip = ctx->rip;
 
+	if (unlikely(ctx->after))
+		return deliver_fault(e);
 	if (e->hypercall)
 		mhv_hypercall(vcpu);
 	if (e->halt && r == MHV_RESUME)
@@ -229,19 +256,27 @@ static int retire(struct mhv_emul *e)
 	return e->nposted ? glue_next_posted(e) : r;
 }
 
-static int deliver_fault(struct mhv_emul *e)
+/**
+ * glue_finish() - what came of an execution becomes the vCPU's
+ * @e: the emulator
+ * @r: what emul_exec() returned
+ *
+ * Return: MHV_RESUME or MHV_USER.
+ */
+int glue_finish(struct mhv_emul *e, int r)
 {
-	const struct emul_fault *f = &e->ctx.fault;
-
-	if (e->queued)
+	switch (r) {
+	case EMUL_OK:
+		return retire(e);
+	case EMUL_FAULT:
+		return deliver_fault(e);
+	case EMUL_IO_NEEDED:
+		return glue_ask_userspace(e);
+	case EMUL_RETRY:
 		return MHV_RESUME;
-	if (f->vector == X86_TRAP_PF)
-		mhv_queue_page_fault(e->vcpu, f->address, f->error_code);
-	else if (f->has_error_code)
-		mhv_queue_exception_e(e->vcpu, f->vector, f->error_code);
-	else
-		mhv_queue_exception(e->vcpu, f->vector);
-	return MHV_RESUME;
+	default:
+		return glue_fail(e);
+	}
 }
 
 /**
@@ -261,18 +296,31 @@ int glue_execute(struct mhv_emul *e)
 	idx = srcu_read_lock(&vcpu->vm->srcu);
 	r = emul_exec(&e->ctx);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
-	switch (r) {
-	case EMUL_OK:
-		return retire(e);
-	case EMUL_FAULT:
-		return deliver_fault(e);
-	case EMUL_IO_NEEDED:
-		return glue_ask_userspace(e);
-	case EMUL_RETRY:
-		return MHV_RESUME;
-	default:
-		return glue_fail(e);
-	}
+	return glue_finish(e, r);
+}
+
+/**
+ * glue_switch_task() - switch to another task
+ * @e: the emulator
+ * @task: to which, and why
+ * @next_rip: where the old one is to go on
+ *
+ * Context: may sleep, vm->srcu not held.
+ * Return: as emul_exec(), for glue_finish().
+ */
+int glue_switch_task(struct mhv_emul *e, const struct emul_task *task, u64 next_rip)
+{
+	struct mhv_vcpu *vcpu = e->vcpu;
+	int idx, r;
+
+	vcpu->stat.emulations++;
+	e->ctx.mode = emul_mode(vcpu);
+	e->nlog = 0;
+	load_ctx(e);
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	r = emul_task_switch(&e->ctx, task, next_rip);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return r;
 }
 
 static int emulate(struct mhv_vcpu *vcpu, const u8 *bytes, unsigned int n)
@@ -308,6 +356,35 @@ int mhv_emulate(struct mhv_vcpu *vcpu, const u8 *bytes, unsigned int n)
 {
 	vcpu->emul->hint_valid = false;
 	return emulate(vcpu, bytes, n);
+}
+
+/**
+ * mhv_emul_forced() - does the guest ask for its next instruction to be emulated?
+ * @vcpu: the vCPU, with a #UD
+ *
+ * For tests: UD2 and "kvm" before an instruction, if the module's parameter says so.  RIP is at
+ * the instruction itself then.
+ *
+ * Context: process, may sleep, vm->srcu not held.
+ */
+bool mhv_emul_forced(struct mhv_vcpu *vcpu)
+{
+	static const u8 prefix[5] = { 0x0f, 0x0b, 'k', 'v', 'm' };
+	struct mhv_walk walk;
+	u8 bytes[sizeof(prefix)];
+	int idx, n;
+
+	if (!force_emulation_prefix)
+		return false;
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	n = mhv_fetch(vcpu, linear_rip(vcpu, emul_mode(vcpu)), bytes, sizeof(bytes), &walk);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	if (n != sizeof(bytes) || memcmp(bytes, prefix, sizeof(bytes)))
+		return false;
+	mhv_state_change(vcpu, MHV_G_RIP_FLAGS);
+	vcpu->state.rip += sizeof(bytes);
+	vcpu->state.rflags &= ~(u64)X86_EFLAGS_RF;
+	return true;
 }
 
 /**

@@ -88,6 +88,8 @@ struct mhv_emul {
 /* glue.c */
 int glue_fetch_decode(struct mhv_emul *e, const u8 *bytes, unsigned int n);
 int glue_execute(struct mhv_emul *e);
+int glue_finish(struct mhv_emul *e, int r);
+int glue_switch_task(struct mhv_emul *e, const struct emul_task *task, u64 next_rip);
 int glue_fail(struct mhv_emul *e);
 
 /* glue_mmio.c */

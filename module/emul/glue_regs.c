@@ -7,6 +7,8 @@
  */
 #include "glue.h"
 
+#define DR7_LOCAL	0x155	/* L0 to L3, LE */
+
 /* ---- registers ---- */
 
 static const u8 to_sreg[] = {
@@ -186,6 +188,21 @@ static int sp_xsetbv(struct emul_ctx *ctx)
 	return glue_set_reg(ctx, EMUL_REG_XCR, ctx->gpr[EMUL_RCX], val);
 }
 
+static int sp_task(struct emul_ctx *ctx)
+{
+	struct mhv_vcpu *vcpu = to_vcpu(ctx);
+
+	if (mhv_set_cr0(vcpu, vcpu->state.cr0 | X86_CR0_TS))
+		return EMUL_UNHANDLEABLE;
+	mhv_state_need(vcpu, MHV_G_DR);
+	if (vcpu->state.dr7 & DR7_LOCAL) {
+		mhv_state_change(vcpu, MHV_G_DR);
+		vcpu->state.dr7 &= ~(u64)DR7_LOCAL;
+		mhv_dr7_changed(vcpu);
+	}
+	return EMUL_OK;
+}
+
 int glue_special(struct emul_ctx *ctx, enum emul_special what, u64 arg)
 {
 	struct mhv_emul *e = ctx->priv;
@@ -210,6 +227,8 @@ int glue_special(struct emul_ctx *ctx, enum emul_special what, u64 arg)
 	case EMUL_SP_INVLPG:
 		mhv_backend->flush_tlb(e->vcpu);
 		return EMUL_OK;
+	case EMUL_SP_TASK:
+		return sp_task(ctx);
 	case EMUL_SP_PAUSE:
 	case EMUL_SP_INVD:
 	case EMUL_SP_WBINVD:

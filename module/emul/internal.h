@@ -180,8 +180,39 @@ int emul_pop(struct emul_ctx *ctx, u64 *val, unsigned int bytes);
 int emul_peek(struct emul_ctx *ctx, u64 skip, u64 *val, unsigned int bytes);
 int emul_jump(struct emul_ctx *ctx, u64 target, unsigned int bytes);
 
+/* Selectors, and types of system descriptors (attr's type with S clear). */
+#define SEL_RPL		3u
+#define SEL_TI		4u
+#define TYPE_TSS16	1
+#define TYPE_LDT	2
+#define TYPE_CALL_GATE16 4
+#define TYPE_TASK_GATE	5
+#define TYPE_TSS	9
+#define TYPE_CALL_GATE	12
+#define TSS_BUSY	2
+
+static inline bool emul_lma(const struct emul_ctx *ctx)
+{
+	return ctx->efer & 1 << 10;
+}
+
+static inline unsigned int emul_dpl(const struct emul_seg *s)
+{
+	return s->attr >> EMUL_SEG_DPL_SHIFT & 3;
+}
+
 /* segment.c */
 int emul_load_sreg(struct emul_ctx *ctx, unsigned int sreg, u16 sel);
+int emul_read_descriptor(struct emul_ctx *ctx, u16 sel, struct emul_seg *s, u64 *where,
+			 u8 vector);
+int emul_mark_descriptor(struct emul_ctx *ctx, struct emul_seg *s, u64 where, u32 bits);
+void emul_load_real(struct emul_ctx *ctx, unsigned int sreg, u16 sel);
+bool emul_ss_allowed(const struct emul_ctx *ctx, const struct emul_seg *s);
+bool emul_data_allowed(const struct emul_ctx *ctx, const struct emul_seg *s);
+int emul_read_far_ptr(struct emul_ctx *ctx, u64 *offset, u16 *sel);
+
+/* task.c: from an instruction, within emul_exec() */
+int emul_switch(struct emul_ctx *ctx, const struct emul_task *task);
 
 /* Handlers, by file: exec.c */
 int em_mov(struct emul_ctx *ctx);
@@ -289,6 +320,8 @@ int em_load_far_ptr(struct emul_ctx *ctx);
 int em_lldt(struct emul_ctx *ctx);
 int em_ltr(struct emul_ctx *ctx);
 int em_sldt(struct emul_ctx *ctx);
+
+/* transfer.c */
 int em_jmp_far(struct emul_ctx *ctx);
 int em_call_far(struct emul_ctx *ctx);
 int em_ret_far(struct emul_ctx *ctx);

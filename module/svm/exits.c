@@ -144,6 +144,32 @@ static int exit_exception(struct mhv_vcpu *vcpu)
 	return mhv_exit_exception(vcpu, &ev);
 }
 
+/* EXITINFO1 is the new TSS's selector; EXITINFO2 says why, an event's EXITINTINFO the rest. */
+static int exit_task_switch(struct mhv_vcpu *vcpu)
+{
+	const struct vmcb_control_area *c = &to_svm(vcpu)->vmcb->control;
+	u32 event = c->exit_int_info & SVM_EXITINTINFO_TYPE_MASK;
+	u8 vector = c->exit_int_info & SVM_EXITINTINFO_VEC_MASK;
+	struct mhv_task_exit task = {
+		.selector = c->exit_info_1,
+		.has_error = c->exit_info_2 & BIT_ULL(SVM_EXITINFOSHIFT_TS_HAS_ERROR_CODE),
+		.error = c->exit_info_2,
+	};
+
+	if (c->exit_info_2 & BIT_ULL(SVM_EXITINFOSHIFT_TS_REASON_IRET))
+		task.reason = MHV_TASK_IRET;
+	else if (c->exit_info_2 & BIT_ULL(SVM_EXITINFOSHIFT_TS_REASON_JMP))
+		task.reason = MHV_TASK_JMP;
+	else if (c->exit_int_info & SVM_EXITINTINFO_VALID)
+		task.reason = MHV_TASK_GATE;
+	else
+		task.reason = MHV_TASK_CALL;
+	task.skip = task.reason != MHV_TASK_GATE || event == SVM_EXITINTINFO_TYPE_SOFT ||
+		    (event == SVM_EXITINTINFO_TYPE_EXEPT &&
+		     (vector == X86_TRAP_BP || vector == X86_TRAP_OF));
+	return mhv_exit_task_switch(vcpu, &task);
+}
+
 /* svm_run() gave it to the host already, with interrupts off. */
 static int exit_host(struct mhv_vcpu *vcpu)
 {
@@ -225,6 +251,7 @@ static const struct svm_exit svm_exits[] = {
 	[SVM_EXIT_NMI]		= { "nmi", exit_nmi },
 	[SVM_EXIT_SMI]		= { "smi", exit_host },
 	[SVM_EXIT_INIT]		= { "init", exit_host },
+	[SVM_EXIT_TASK_SWITCH]	= { "task_switch", exit_task_switch },
 	[SVM_EXIT_VINTR]	= { "vintr", exit_vintr },
 	[SVM_EXIT_CR0_SEL_WRITE] = { "cr0_sel_write", exit_cr },
 	[SVM_EXIT_RDPMC]	= { "rdpmc", mhv_exit_emulate },

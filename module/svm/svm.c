@@ -256,16 +256,16 @@ void svm_intercept(struct svm_vcpu *svm, unsigned int bit, bool on)
  * What makes the guest exit.  Not in the list, so done by the guest itself:
  *   CR3, CR2, INVLPG, INVPCID	nested paging leaves its page tables to it;
  *   CR0.TS and CR0.MP		CR0_SEL_WRITE passes them over;
- *   task switches		the CPU does them, on nested paging as well;
  *   RDTSC, RDTSCP		the VMCB has a TSC offset;
  *   descriptor tables, PUSHF, POPF, INT n, ICEBP, FERR_FREEZE
+ * The CPU could switch tasks, too, but not on every kind of CPU: both do it the same way.
  * #AC and #DB are always taken: a guest can make either repeat inside its own
  * delivery, and the CPU would never come back.  #UD: see exits.c of the core.
  */
 static const u8 svm_intercepts[] = {
 	INTERCEPT_INTR, INTERCEPT_NMI, INTERCEPT_SMI, INTERCEPT_INIT,
 	INTERCEPT_SELECTIVE_CR0, INTERCEPT_CR4_WRITE,
-	INTERCEPT_RDPMC, INTERCEPT_CPUID, INTERCEPT_INVD, INTERCEPT_HLT,
+	INTERCEPT_TASK_SWITCH, INTERCEPT_RDPMC, INTERCEPT_CPUID, INTERCEPT_INVD, INTERCEPT_HLT,
 	INTERCEPT_INVLPGA, INTERCEPT_IOIO_PROT, INTERCEPT_MSR_PROT,
 	INTERCEPT_SHUTDOWN, INTERCEPT_VMRUN, INTERCEPT_VMMCALL,
 	INTERCEPT_VMLOAD, INTERCEPT_VMSAVE, INTERCEPT_STGI, INTERCEPT_CLGI,

@@ -733,6 +733,44 @@ static bool test_descriptors(void)
 	return ok;
 }
 
+/* From the TSS at 0x6000 to that at 0x6100 and back; what faults before, what after. */
+static bool test_tasks(void)
+{
+	bool ok = true;
+
+	reset(EMUL_MODE_PROT32);
+	make_gdt();
+	put(GDT + 0x40, 0x00008b0060000067, 8);
+	put(GDT + 0x48, 0x0000890061000067, 8);
+	m.seg[EMUL_GDTR].limit = 0x4f;
+	m.seg[EMUL_TR] = (struct emul_seg){ .base = 0x6000, .limit = 0x67, .sel = 0x40,
+					    .attr = 0x8b };
+	m.seg[EMUL_CS].sel = 8;
+	put(0x6100 + 0x20, 0x4000, 4);
+	put(0x6100 + 0x24, 2, 4);
+	put(0x6100 + 0x38, 0x7000, 4);
+	put(0x6100 + 0x4c, 8, 4);
+	put(0x6100 + 0x50, 0x10, 4);
+	GPR(RBX) = 0x1234;
+	EXPECT(faulted(run(7, 0xea, 0, 0, 0, 0, 0x40, 0), VEC_GP, 0x40));	/* busy */
+	EXPECT(run(7, 0x9a, 0, 0, 0, 0, 0x48, 0) == EMUL_OK && m.ctx.switched && !m.ctx.after);
+	EXPECT(m.ctx.rip == 0x4000 && GPR(RSP) == 0x7000 && m.special == EMUL_SP_TASK);
+	EXPECT(mem32(0x6020) == CODE + 7 && mem32(0x6034) == 0x1234 && mem16(0x6100) == 0x40);
+	EXPECT(m.seg[EMUL_TR].sel == 0x48 && m.seg[EMUL_TR].attr == 0x8b);
+	EXPECT(m.seg[EMUL_DS].attr & EMUL_SEG_UNUSABLE && m.ctx.rflags == (FLAG_NT | 2));
+	EXPECT(m.mem[GDT + 0x4d] == 0x8b);
+	m.mem[0x6064] = 1;			/* the T bit */
+	put(0x604c, 8, 4);
+	put(0x6050, 0x10, 4);
+	EXPECT(run(1, 0xcf) == EMUL_OK && m.ctx.after && m.ctx.fault.vector == VEC_DB);
+	EXPECT(m.ctx.rip == CODE + 7 && GPR(RBX) == 0x1234 && m.mem[GDT + 0x4d] == 0x89);
+	put(0x6100 + 0x54, 0x18, 4);		/* DS is not present */
+	EXPECT(run(7, 0xea, 0, 0, 0, 0, 0x48, 0) == EMUL_OK && m.ctx.after);
+	EXPECT(m.ctx.fault.vector == VEC_NP && m.ctx.fault.error_code == 0x18);
+	EXPECT(m.mem[GDT + 0x45] == 0x89 && m.mem[GDT + 0x4d] == 0x8b);
+	return ok;
+}
+
 static bool test_far(void)
 {
 	bool ok = true;
@@ -744,7 +782,6 @@ static bool test_far(void)
 	EXPECT(m.ctx.rip == 0x4000 && mem32(0x7ff8) == CODE + 7 && mem16(0x7ffc) == 8);
 	EXPECT(run(1, 0xcb) == EMUL_OK && m.ctx.rip == CODE + 7 && GPR(RSP) == 0x8000);
 	EXPECT(faulted(run(7, 0xea, 0, 0x40, 0, 0, 0x10, 0), VEC_GP, 0x10));	/* data */
-	EXPECT(run(7, 0xea, 0, 0x40, 0, 0, 0x30, 0) == EMUL_UNHANDLEABLE);	/* a task */
 	EXPECT(run(7, 0xea, 0, 0x50, 0, 0, 0x20, 0) == EMUL_OK);	/* conforming */
 	EXPECT(m.ctx.rip == 0x5000 && m.seg[EMUL_CS].sel == 0x20);
 	put(0x7ff4, 0x4444, 4);			/* iret to the same level */
@@ -755,8 +792,6 @@ static bool test_far(void)
 	EXPECT(m.ctx.rflags == (FLAG_IF | FLAG_ZF | 2));
 	put(0x7ff8, 0xb, 4);			/* to a lower privilege: not here */
 	GPR(RSP) = 0x7ff4;
-	EXPECT(run(1, 0xcf) == EMUL_UNHANDLEABLE);
-	m.ctx.rflags |= FLAG_NT;
 	EXPECT(run(1, 0xcf) == EMUL_UNHANDLEABLE);
 	EXPECT(run(2, 0xcd, 0x80) == EMUL_UNHANDLEABLE);
 
@@ -1028,6 +1063,7 @@ int main(void)
 		{ test_lock, "LOCK, XCHG, CMPXCHG8B/16B" },
 		{ test_segments, "segment types and limits, canonical addresses" },
 		{ test_descriptors, "segment register loads" },
+		{ test_tasks, "task switches" },
 		{ test_far, "far transfers and IRET" },
 		{ test_privilege, "privileged instructions above CPL 0" },
 		{ test_system, "system registers" },
