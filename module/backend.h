@@ -201,7 +201,6 @@ int mhv_exit_mwait(struct mhv_vcpu *vcpu);
 int mhv_exit_undefined(struct mhv_vcpu *vcpu);	/* an instruction guests lack */
 int mhv_exit_emulate(struct mhv_vcpu *vcpu);	/* decode and execute it */
 int mhv_exit_shutdown(struct mhv_vcpu *vcpu);
-int mhv_exit_task_switch(struct mhv_vcpu *vcpu);
 int mhv_exit_entry_failed(struct mhv_vcpu *vcpu, u64 reason);
 int mhv_exit_unknown(struct mhv_vcpu *vcpu, u64 reason);
 

@@ -982,17 +982,6 @@ int mhv_exit_tpr(struct mhv_vcpu *vcpu)
 }
 
 /**
- * mhv_exit_task_switch() - a task switch, which the CPU does not do for guests
- * @vcpu: the vCPU
- *
- * It is not emulated: userspace is told so.
- */
-int mhv_exit_task_switch(struct mhv_vcpu *vcpu)
-{
-	return mhv_internal_error(vcpu, KVM_INTERNAL_ERROR_EMULATION, 0, NULL);
-}
-
-/**
  * mhv_exit_shutdown() - a triple fault
  * @vcpu: the vCPU; if the CPU's state is gone with it, the backend has reset it
  */

@@ -195,9 +195,27 @@ static int exit_nmi_window(struct mhv_vcpu *vcpu)
 }
 
 /* The CPU always leaves task switches to us. */
+/*
+ * The qualification has selector and reason.  An instruction is behind it unless an event was
+ * being delivered that is none's.
+ */
 static int exit_task_switch(struct mhv_vcpu *vcpu)
 {
-	return mhv_exit_task_switch(vcpu);
+	u32 info = vmread(EXIT_QUALIFICATION), event = vmread(IDT_VECTORING_INFO_FIELD);
+	u32 type = event & VECTORING_INFO_TYPE_MASK;
+	bool delivered = event & VECTORING_INFO_VALID_MASK &&
+			 (type == INTR_TYPE_HARD_EXCEPTION || type == INTR_TYPE_EXT_INTR ||
+			  type == INTR_TYPE_NMI_INTR);
+	struct mhv_task_exit task = {
+		.selector = info,
+		.reason = info >> 30,
+		.skip = !delivered,
+		.has_error = delivered && event & VECTORING_INFO_DELIVER_CODE_MASK,
+	};
+
+	if (task.has_error)
+		task.error = vmread(IDT_VECTORING_ERROR_CODE);
+	return mhv_exit_task_switch(vcpu, &task);
 }
 
 /* Reasons that one instruction of a guest has, which it is told not to have. */
