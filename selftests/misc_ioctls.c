@@ -69,6 +69,19 @@ TEST(translate)
 	ASSERT_RET(ioctl(vcpu->fd, KVM_TRANSLATE, &t), 0);
 	EXPECT_EQ(t.valid, 1);
 	EXPECT_EQ(t.physical_address, GUEST_FREE + 0x123);
+	/* It is a walk like any other. */
+	EXPECT_EQ(*vm_pte(vcpu->vm, 0x8000000000), GUEST_FREE | PTE_P | PTE_W | BIT(5));
+}
+
+/* Without paging the answer is the question, even where the CPU would take 32 bits of it. */
+TEST(translate_unpaged)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0);
+	struct kvm_translation t = { .linear_address = 0x8781b64dd83b0bcf };
+
+	ASSERT_RET(ioctl(vcpu->fd, KVM_TRANSLATE, &t), 0);
+	EXPECT_EQ(t.valid, 1);
+	EXPECT_EQ(t.physical_address, 0x8781b64dd83b0bcf);
 }
 
 TEST(machine_check_banks)

@@ -31,7 +31,6 @@ struct mhv_event;
 #define MHV_ACC_GUEST_TABLE	BIT(8)	/* the CPU's walk of the guest's tables */
 /* Beyond the error code: to mhv_walk(). */
 #define MHV_ACC_IMPLICIT	BIT(9)	/* not by an operand (descriptor tables): AC is no excuse */
-#define MHV_ACC_PEEK		BIT(10)	/* look only: leave accessed and dirty bits alone */
 
 #define MHV_NR_MEMSLOTS		32764	/* ids 0 to 32763, as KVM has them */
 #define MHV_MAX_SLOT_PAGES	(BIT(31) - 1)

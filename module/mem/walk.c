@@ -105,16 +105,20 @@ static int walk_tables(struct mhv_vcpu *vcpu, const struct paging *p, u64 linear
 		if (!read_level(vcpu, p, level, trail) || !(trail->pte[level] & GPTE_P))
 			return walk_fault(p, linear, access, 0, walk);
 		pte = trail->pte[level];
+		table = pte & GPTE_ADDR;
+		/*
+		 * A PDPTE of PAE has no permissions, and its reserved bits are
+		 * looked at when CR3 is loaded: some CPUs set bit 5 later on.
+		 */
+		if (p->levels == 3 && level == 3)
+			continue;
 		leaf = paging_is_leaf(p->levels, p->cr4, level, pte);
 		if (pte & paging_reserved(p, level, leaf))
 			return walk_fault(p, linear, access, MHV_ACC_PRESENT | MHV_ACC_RSVD, walk);
-		if (p->levels != 3 || level != 3) {	/* a PDPTE of PAE has no permissions */
-			all &= pte;
-			any |= pte;
-		}
+		all &= pte;
+		any |= pte;
 		if (leaf)
 			break;
-		table = pte & GPTE_ADDR;
 	}
 	if (paging_denied(p, all, any, access, vcpu->state.rflags & X86_EFLAGS_AC))
 		return walk_fault(p, linear, access, MHV_ACC_PRESENT, walk);
@@ -153,7 +157,7 @@ static bool set_accessed_dirty(struct mhv_vcpu *vcpu, const struct paging *p,
  * @vcpu: the vCPU, loaded
  * @linear: the address; its upper half counts in long mode alone
  * @access: MHV_ACC_WRITE, _FETCH, _USER (CPL 3; not for an access that is
- *	supervisor's whatever the CPL), _IMPLICIT, _PEEK
+ *	supervisor's whatever the CPL), _IMPLICIT
  * @walk: result
  *
  * Checks permissions and reserved bits as the CPU would, and sets accessed and
@@ -188,7 +192,7 @@ int mhv_walk(struct mhv_vcpu *vcpu, gva_t linear, u32 access, struct mhv_walk *w
 	}
 	for (tries = 0; ; tries++) {
 		r = walk_tables(vcpu, &p, linear, access, &trail, walk);
-		if (r || (access & MHV_ACC_PEEK) || tries == MAX_AD_TRIES)
+		if (r || tries == MAX_AD_TRIES)
 			return r;
 		if (!set_accessed_dirty(vcpu, &p, &trail, access & MHV_ACC_WRITE))
 			return 0;
@@ -316,8 +320,9 @@ int mhv_fetch(struct mhv_vcpu *vcpu, gva_t linear, u8 *buf, unsigned int len,
  * @vcpu: the vCPU, loaded
  * @tr: linear_address is the question; the rest is the answer
  *
- * The translation that a supervisor's read would take.  Like KVM, says
- * nothing of permissions.
+ * The translation that a supervisor's read would take, accessed bits included.
+ * Like KVM, says nothing of permissions; without paging, the answer is the
+ * address, all 64 bits of it.
  *
  * Context: a thread of the VMM, may sleep; takes vm->srcu.
  *
@@ -329,8 +334,10 @@ int mhv_translate(struct mhv_vcpu *vcpu, struct kvm_translation *tr)
 	struct mhv_walk walk;
 	bool ok;
 
-	ok = !mhv_walk(vcpu, tr->linear_address, MHV_ACC_PEEK, &walk);
+	ok = !mhv_walk(vcpu, tr->linear_address, 0, &walk);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	if (!(vcpu->state.cr0 & PG_CR0_PG))
+		walk.gpa = tr->linear_address;
 	tr->physical_address = ok ? walk.gpa : ~0ULL;
 	tr->valid = ok;
 	tr->writeable = 1;
