@@ -71,6 +71,26 @@ TEST(round_trip)
 	EXPECT_EQ(out.efer, in.efer);
 }
 
+/* An entry leaves the types of CS and SS as they were set; at reset they are not accessed. */
+TEST(types_after_entry)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0);
+	struct kvm_sregs before, after;
+
+	vcpu_cpuid(vcpu);
+	vcpu->vm->ram[0x1000] = 0xe6;	/* OUT to port 0x80 */
+	vcpu->vm->ram[0x1001] = 0x80;
+	vcpu_real(vcpu, 0x1000);
+	vcpu_get_sregs(vcpu, &before);
+	EXPECT_EQ(before.cs.type, 10);
+	EXPECT_EQ(before.ss.type, 2);
+	expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x80, 1, 1);
+	vcpu_get_sregs(vcpu, &after);
+	EXPECT_EQ(after.cs.type, 10);
+	EXPECT_EQ(after.ss.type, 2);
+	EXPECT_EQ(after.ds.type, before.ds.type);
+}
+
 static void expect_refused(struct vcpu *vcpu, const struct kvm_sregs *bad, const char *what)
 {
 	struct kvm_sregs before, after;

@@ -22,7 +22,7 @@ static u16 attr_to_vmcb(u16 attr)
 
 /*
  * The CPU does not keep every attribute as a descriptor would have it: G is
- * whatever the limit needs, and the accessed bit is not maintained.
+ * whatever the limit needs.
  */
 static void load_seg(struct mhv_segment *seg, const struct vmcb_seg *s)
 {
@@ -33,9 +33,6 @@ static void load_seg(struct mhv_segment *seg, const struct vmcb_seg *s)
 	seg->selector = s->selector;
 	if (s->limit > 0xfffff)
 		attr |= MHV_SEG_G;
-	/* Of a code or data segment; LDTR's and TR's types end in 0 and 1. */
-	if ((attr & (MHV_SEG_P | MHV_SEG_S)) == (MHV_SEG_P | MHV_SEG_S))
-		attr |= 1;
 	seg->attr = attr;
 }
 
