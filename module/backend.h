@@ -22,6 +22,7 @@
  * @decode_flags: EMUL_DEC_*: where instruction sets differ
  * @spec_ctrl: IA32_SPEC_CTRL can be given to guests
  * @pdptr_cached: the CPU keeps the PDPTEs of PAE paging that it loaded with CR3
+ * @one_shadow: the CPU does not tell the interrupt shadow of STI from that of MOV SS
  *
  * The core tests these, never the vendor.
  */
@@ -32,6 +33,7 @@ struct mhv_caps {
 	bool tsc_scaling;
 	bool spec_ctrl;
 	bool pdptr_cached;
+	bool one_shadow;
 	u8 tsc_ratio_frac_bits;
 	u64 tsc_max_ratio;
 };

@@ -658,6 +658,8 @@ int mhv_set_vcpu_events(struct mhv_vcpu *vcpu, const struct kvm_vcpu_events *ev)
 	set_injected(vcpu, ev);
 	if (ev->flags & KVM_VCPUEVENT_VALID_SHADOW) {
 		vcpu->state.shadow = 0;
+		if (mhv_backend->caps.one_shadow && ev->interrupt.shadow)
+			vcpu->state.shadow = MHV_SHADOW_STI | MHV_SHADOW_MOV_SS;
 		if (ev->interrupt.shadow & KVM_X86_SHADOW_INT_STI)
 			vcpu->state.shadow |= MHV_SHADOW_STI;
 		if (ev->interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS)

@@ -168,6 +168,24 @@ TEST(interrupt_shadow)
 	EXPECT_EQ(events.interrupt.shadow, 0);
 }
 
+/* A CPU that does not tell the shadow of STI from that of MOV SS reports both, at once. */
+TEST(shadow_kinds)
+{
+	struct vcpu *vcpu = guest_new(shadow_guest);
+	u8 both;
+
+	expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x10, 1, 1);
+	get(vcpu);
+	both = events.interrupt.shadow == 3 ? 3 : 0;
+	for (u8 set = 1; set <= 2; set++) {
+		events.flags = KVM_VCPUEVENT_VALID_SHADOW;
+		events.interrupt.shadow = set;
+		xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+		get(vcpu);
+		EXPECT_EQ(events.interrupt.shadow, set | both);
+	}
+}
+
 TEST(refused)
 {
 	struct vcpu *vcpu = start();
