@@ -47,6 +47,10 @@ check:
 bench:
 	@scripts/bench
 
+.PHONY: diff-fuzz
+diff-fuzz:
+	@scripts/diff-fuzz $(KINDS)
+
 .PHONY: packages
 packages:
 	@scripts/packages all
@@ -105,6 +109,7 @@ help:
 	@echo '  make demo INTERACTIVE=1  the same, and leaves you in the shell of the guest'
 	@echo '  make check               every test; PHASES="build selftests ..." for some of them'
 	@echo '  make bench               host instructions for each exit, beside those of KVM'
+	@echo '  make diff-fuzz           new random sequences on minihv and KVM, compared, for 10 minutes'
 	@echo
 	@echo 'To build (KDIR=$(KDIR)):'
 	@echo '  make                     the module, minivmm and the tests'

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * out.c - the oracle's transcript: a line for each fact, each with its step's number, and of state
+ * only what changed since it was last shown.
+ * Entered from all parts of minihv-diff.
+ * No locks: one thread.
+ * Linux Documentation/virt/kvm/api.rst, "The kvm_run structure".
+ */
+#include <stdlib.h>
+
+#include "diff.h"
+
+#define MAX_WORDS	24		/* of one structure in one step; the rest is summed up */
+
+void say(struct diff *d, const char *fmt, ...)
+{
+	va_list ap;
+
+	printf("%u ", d->step);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+}
+
+void say_ret(struct diff *d, long ret, const char *fmt, ...)
+{
+	int error = errno;
+	va_list ap;
+
+	printf("%u ", d->step);
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	if (ret < 0)
+		printf(" = %s\n", strerrorname_np(error) ?: "?");
+	else
+		printf(" = %ld\n", ret);
+}
+
+void say_words(struct diff *d, const char *name, const void *now, void *shown, size_t size,
+	       unsigned int unit)
+{
+	unsigned int changed = 0;
+	u64 sum = 0;
+
+	for (size_t i = 0; i < size; i += unit) {
+		u64 a = 0, b = 0;
+
+		memcpy(&a, now + i, unit);
+		memcpy(&b, shown + i, unit);
+		if (a == b)
+			continue;
+		if (++changed <= MAX_WORDS)
+			say(d, "%s[%zx] %llx", name, i, (unsigned long long)a);
+		sum = (sum ^ a ^ i) * 0x100000001b3ULL;
+	}
+	if (changed > MAX_WORDS)
+		say(d, "%s: %u changed, sum %llx", name, changed, (unsigned long long)sum);
+	memcpy(shown, now, size);
+}
+
+static void show_regs(struct diff *d, int i)
+{
+	static const char *const names[] = {
+		"rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rsp", "rbp", "r8", "r9", "r10", "r11",
+		"r12", "r13", "r14", "r15", "rip", "rflags",
+	};
+	u64 now[ARRAY_SIZE(names)], *shown = (void *)d->shown[i].regs;
+	long ret = ioctl(d->vcpu[i], KVM_GET_REGS, now);
+
+	if (ret)
+		say_ret(d, ret, "get-regs");
+	if (ret)
+		return;
+	now[17] &= ~d->flags_hidden;
+	for (size_t n = 0; n < ARRAY_SIZE(names); n++)
+		if (now[n] != shown[n])
+			say(d, "v%d %s %llx", i, names[n], (unsigned long long)now[n]);
+	memcpy(shown, now, sizeof(now));
+}
+
+/* The ioctls that fill one structure of a fixed size. */
+#define SHOW(d, i, cmd, type, member, unit) do {				\
+	type now_;								\
+	long ret_;								\
+										\
+	memset(&now_, 0, sizeof(now_));						\
+	ret_ = ioctl((d)->vcpu[i], cmd, &now_);					\
+	snprintf(name, sizeof(name), "v%d " #member, i);			\
+	if (ret_)								\
+		say_ret(d, ret_, "v%d get-" #member, i);			\
+	else									\
+		say_words(d, name, &now_, &(d)->shown[i].member, sizeof(now_), unit); \
+} while (0)
+
+static void show_events(struct diff *d, int i)
+{
+	struct kvm_vcpu_events now;
+	char name[16];
+
+	if (ioctl(d->vcpu[i], KVM_GET_VCPU_EVENTS, &now)) {
+		say_ret(d, -1, "v%d get-events", i);
+		return;
+	}
+	now.flags &= ~KVM_VCPUEVENT_VALID_SMM;	/* not served */
+	memset(&now.smi, 0, sizeof(now.smi));
+	if (!now.exception.injected && !now.exception.pending) {	/* no exception: no data */
+		now.exception.nr = 0;
+		now.exception.has_error_code = 0;
+		now.exception.error_code = 0;
+	}
+	snprintf(name, sizeof(name), "v%d events", i);
+	say_words(d, name, &now, d->shown[i].events, sizeof(now), 1);
+}
+
+static void show_lapic(struct diff *d, int i)
+{
+	struct kvm_lapic_state now;
+	char name[16];
+
+	if (!d->irqchip || ioctl(d->vcpu[i], KVM_GET_LAPIC, &now))
+		return;
+	memset(now.regs + 0x390, 0, 4);		/* the timer's current count: time */
+	memset(now.regs + 0xa0, 0, 4);		/* PPR: KVM's is stale after KVM_SET_LAPIC */
+	snprintf(name, sizeof(name), "v%d lapic", i);
+	say_words(d, name, &now, d->shown[i].lapic, sizeof(now), 4);
+}
+
+/* All MSRs at once; if one of them cannot be read, from the next one on again. */
+static void show_msrs(struct diff *d, int i)
+{
+	static struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry[512];
+	} msrs;
+	unsigned int n, at = 0;
+	const u32 *index = msr_common(d, &n);
+
+	while (at < n) {
+		long ret;
+
+		msrs.head.nmsrs = n - at;
+		for (unsigned int k = at; k < n; k++)
+			msrs.entry[k - at].index = index[k];
+		ret = ioctl(d->vcpu[i], KVM_GET_MSRS, &msrs);
+		for (long k = 0; k < ret; k++, at++) {
+			u64 value = msrs.entry[k].data & msr_mask(index[at]);
+
+			if (value != d->shown[i].msr[at])
+				say(d, "v%d msr %x %llx", i, index[at], (unsigned long long)value);
+			d->shown[i].msr[at] = value;
+		}
+		if (at < n && d->shown[i].msr[at] != ~0xbadULL)
+			say(d, "v%d msr %x cannot be read", i, index[at]);
+		if (at < n)
+			d->shown[i].msr[at++] = ~0xbadULL;
+	}
+}
+
+void show_vcpu(struct diff *d, int i)
+{
+	char name[24];
+
+	show_regs(d, i);
+	SHOW(d, i, KVM_GET_SREGS2, struct kvm_sregs2, sregs, 8);
+	show_events(d, i);
+	SHOW(d, i, KVM_GET_DEBUGREGS, struct kvm_debugregs, debugregs, 8);
+	SHOW(d, i, KVM_GET_XSAVE, struct kvm_xsave, xsave, 4);
+	SHOW(d, i, KVM_GET_XCRS, struct kvm_xcrs, xcrs, 8);
+	SHOW(d, i, KVM_GET_FPU, struct kvm_fpu, fpu, 4);
+	SHOW(d, i, KVM_GET_MP_STATE, struct kvm_mp_state, mp_state, 4);
+	show_lapic(d, i);
+	show_msrs(d, i);
+}
+
+static void show_chips(struct diff *d)
+{
+	static const char *const names[] = { "pic0", "pic1", "ioapic" };
+	struct kvm_pit_state2 pit;
+
+	for (u32 n = 0; n < 3; n++) {
+		struct kvm_irqchip chip = { .chip_id = n };
+
+		if (d->irqchip && !ioctl(d->vm, KVM_GET_IRQCHIP, &chip))
+			say_words(d, names[n], &chip, d->chip_shown[n], sizeof(chip),
+				  n < 2 ? 1 : 8);
+	}
+	if (!d->pit || ioctl(d->vm, KVM_GET_PIT2, &pit))
+		return;
+	for (int n = 0; n < 3; n++)
+		pit.channels[n].count_load_time = 0;	/* time */
+	say_words(d, "pit", &pit, d->pit_shown, sizeof(pit), 1);
+}
+
+void show_vm(struct diff *d)
+{
+	show_chips(d);
+	if (!d->ram)
+		return;
+	for (u64 page = 0; page < DIFF_RAM; page += 0x1000) {
+		char name[24];
+
+		if (!memcmp(d->ram + page, d->ram_shown + page, 0x1000))
+			continue;
+		snprintf(name, sizeof(name), "ram %05llx", (unsigned long long)page);
+		say_words(d, name, d->ram + page, d->ram_shown + page, 0x1000, 8);
+	}
+}
+
+static void show_bytes(struct diff *d, const char *what, const u8 *data, unsigned int n)
+{
+	char text[2 * 64 + 1] = "";
+
+	for (unsigned int k = 0; k < n && k < 64; k++)
+		sprintf(text + 2 * k, "%02x", data[k]);
+	say(d, "%s data %s", what, text);
+}
+
+static void show_io(struct diff *d, struct kvm_run *run, const char *vcpu)
+{
+	say(d, "%s exit io dir %u size %u port %x count %u", vcpu, run->io.direction, run->io.size,
+	    run->io.port, run->io.count);
+	if (run->io.direction == KVM_EXIT_IO_OUT)
+		show_bytes(d, vcpu, (u8 *)run + run->io.data_offset, run->io.size * run->io.count);
+}
+
+static void show_reason(struct diff *d, struct kvm_run *run, const char *vcpu)
+{
+	switch (run->exit_reason) {
+	case KVM_EXIT_IO:
+		show_io(d, run, vcpu);
+		break;
+	case KVM_EXIT_MMIO:
+		say(d, "%s exit mmio write %u addr %llx len %u", vcpu, run->mmio.is_write,
+		    run->mmio.phys_addr, run->mmio.len);
+		if (run->mmio.is_write)
+			show_bytes(d, vcpu, run->mmio.data, run->mmio.len);
+		break;
+	case KVM_EXIT_DEBUG:
+		say(d, "%s exit debug exception %x pc %llx dr6 %llx dr7 %llx", vcpu,
+		    run->debug.arch.exception, run->debug.arch.pc, run->debug.arch.dr6,
+		    run->debug.arch.dr7);
+		break;
+	case KVM_EXIT_FAIL_ENTRY:
+		say(d, "%s exit fail-entry %llx", vcpu,
+		    run->fail_entry.hardware_entry_failure_reason);
+		break;
+	case KVM_EXIT_INTERNAL_ERROR:
+		say(d, "%s exit internal-error %u", vcpu, run->internal.suberror);
+		break;
+	case KVM_EXIT_IOAPIC_EOI:
+		say(d, "%s exit ioapic-eoi %u", vcpu, run->eoi.vector);
+		break;
+	case KVM_EXIT_X86_RDMSR:
+	case KVM_EXIT_X86_WRMSR:
+		say(d, "%s exit msr %u index %x data %llx reason %u", vcpu, run->exit_reason,
+		    run->msr.index, run->msr.data, run->msr.reason);
+		break;
+	default:
+		say(d, "%s exit %u", vcpu, run->exit_reason);
+	}
+}
+
+void show_exit(struct diff *d, int i, int ret)
+{
+	struct kvm_run *run = d->run[i];
+	char vcpu[8];
+
+	snprintf(vcpu, sizeof(vcpu), "v%d", i);
+	if (ret)
+		say_ret(d, ret, "%s run", vcpu);
+	else
+		show_reason(d, run, vcpu);
+	say(d, "%s ready %u if %u flags %x cr8 %llx apic-base %llx", vcpu,
+	    run->ready_for_interrupt_injection, run->if_flag, run->flags, run->cr8,
+	    run->apic_base);
+}

@@ -1,0 +1,216 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * rules.c - what differs between KVM and minihv on purpose, or with time: it is not compared.
+ * Documentation/oracle.rst gives the reasons at length.
+ * Entered from all parts of minihv-diff.
+ * No locks: one thread.
+ */
+#include <stdlib.h>
+
+#include "diff.h"
+
+#define MAX_CPUID	256
+#define MAX_MSRS	512
+
+/* CPUID bits that are hidden. */
+static const struct cpuid_rule {
+	u32 function, index;
+	u32 eax, ebx, ecx, edx;
+	const char *why;
+} cpuid_rules[] = {
+	{ 0x40000001, 0, ~0x0100000bU, 0, 0, 0, "paravirtual features that minihv has not" },
+	{ 0x80000001, 0, 0, 0, BIT(2), 0, "no nested virtualization" },
+	{ 0x80000008, 0, 0, BIT(25), 0, 0, "no VIRT_SPEC_CTRL" },
+	{ 0x8000000a, 0, ~0U, ~0U, ~0U, ~0U, "no nested virtualization" },
+};
+
+/* MSRs, or bits of them, that are hidden. */
+static const struct msr_rule {
+	u32 first, last;
+	u64 bits;
+	const char *why;
+} msr_rules[] = {
+	{ 0x10, 0x10, ~0ULL, "TSC: time" },
+	{ 0x3a, 0x3a, ~0ULL, "feature control: KVM lists it on CPUs that have none" },
+	{ 0x48, 0x48, ~0ULL, "KVM lets userspace have it where the CPU has none" },
+	{ 0x49, 0x49, ~0ULL, "KVM lets userspace write it where the CPU has none" },
+	{ 0x9e, 0x9e, ~0ULL, "no system management mode" },
+	{ 0xc1, 0xc8, ~0ULL, "no performance counters" },
+	{ 0x10a, 0x10a, BIT(3), "no nested virtualization" },
+	{ 0x186, 0x18d, ~0ULL, "no performance counters" },
+	{ 0x309, 0x30c, ~0ULL, "no performance counters" },
+	{ 0x345, 0x345, ~0ULL, "no performance counters" },
+	{ 0x38d, 0x391, ~0ULL, "no performance counters" },
+	{ 0x3f1, 0x3f2, ~0ULL, "no performance counters" },
+	{ 0x600, 0x600, ~0ULL, "no performance counters" },
+	{ 0x40000000, 0x400001ff, ~0ULL, "no Hyper-V" },
+	{ 0x4b564d02, 0x4b564d07, ~0ULL, "paravirtual features that minihv has not" },
+	{ 0xc0000104, 0xc0000104, ~0ULL, "TSC ratio: no nested virtualization" },
+	{ 0xc0010000, 0xc0010007, ~0ULL, "no performance counters" },
+	{ 0xc0010114, 0xc0010119, ~0ULL, "no nested virtualization" },
+	{ 0xc001011f, 0xc001011f, ~0ULL, "no VIRT_SPEC_CTRL" },
+	{ 0xc0010200, 0xc001020b, ~0ULL, "no performance counters" },
+};
+
+/* Capabilities that are hidden. */
+static const struct cap_rule {
+	int first, last;
+	const char *why;
+} cap_rules[] = {
+	{ KVM_CAP_MMU_SHADOW_CACHE_CONTROL, KVM_CAP_MMU_SHADOW_CACHE_CONTROL, "no shadow pages" },
+	{ KVM_CAP_VAPIC, KVM_CAP_VAPIC, "no VAPIC page" },
+	{ KVM_CAP_CLOCKSOURCE, KVM_CAP_CLOCKSOURCE, "the first kvmclock ABI" },
+	{ KVM_CAP_INTERNAL_ERROR_DATA, KVM_CAP_INTERNAL_ERROR_DATA, "the data is KVM's own" },
+	{ KVM_CAP_HYPERV, KVM_CAP_HYPERV_SPIN, "no Hyper-V" },
+	{ KVM_CAP_PCI_SEGMENT, KVM_CAP_PCI_SEGMENT, "no device assignment" },
+	{ KVM_CAP_INTR_SHADOW, KVM_CAP_INTR_SHADOW, "KVM has it and says it has not" },
+	{ KVM_CAP_X86_ROBUST_SINGLESTEP, KVM_CAP_X86_ROBUST_SINGLESTEP, "for old clients" },
+	{ KVM_CAP_ASYNC_PF, KVM_CAP_ASYNC_PF, "a paravirtual feature" },
+	{ KVM_CAP_MAX_VCPUS, KVM_CAP_MAX_VCPUS, "fewer vCPUs" },
+	{ KVM_CAP_EXT_EMUL_CPUID, KVM_CAP_HYPERV_TIME, "no Hyper-V" },
+	{ KVM_CAP_IOAPIC_POLARITY_IGNORED, KVM_CAP_IOAPIC_POLARITY_IGNORED, "for old clients" },
+	{ KVM_CAP_X86_SMM, KVM_CAP_MULTI_ADDRESS_SPACE, "no system management mode" },
+	{ KVM_CAP_HYPERV_SYNIC, KVM_CAP_HYPERV_SYNIC, "no Hyper-V" },
+	{ KVM_CAP_VCPU_ATTRIBUTES, KVM_CAP_VCPU_ATTRIBUTES, "not served" },
+	{ KVM_CAP_MAX_VCPU_ID, KVM_CAP_MAX_VCPU_ID, "fewer vCPUs" },
+	{ KVM_CAP_X86_DISABLE_EXITS, KVM_CAP_X86_DISABLE_EXITS, "not served" },
+	{ KVM_CAP_HYPERV_SYNIC2, KVM_CAP_HYPERV_VP_INDEX, "no Hyper-V" },
+	{ KVM_CAP_HYPERV_EVENTFD, KVM_CAP_HYPERV_TLBFLUSH, "no Hyper-V" },
+	{ KVM_CAP_NESTED_STATE, KVM_CAP_NESTED_STATE, "no nested virtualization" },
+	{ KVM_CAP_HYPERV_SEND_IPI, KVM_CAP_HYPERV_SEND_IPI, "no Hyper-V" },
+	{ KVM_CAP_HYPERV_CPUID, KVM_CAP_HYPERV_CPUID, "no Hyper-V" },
+	{ KVM_CAP_PMU_EVENT_FILTER, KVM_CAP_PMU_EVENT_FILTER, "no performance counters" },
+	{ KVM_CAP_HALT_POLL, KVM_CAP_LAST_CPU, "not served" },
+	{ KVM_CAP_STEAL_TIME, KVM_CAP_STEAL_TIME, "another architecture's" },
+	{ KVM_CAP_SYS_HYPERV_CPUID, KVM_CAP_SYS_HYPERV_CPUID, "no Hyper-V" },
+	{ KVM_CAP_DIRTY_LOG_RING, KVM_CAP_DIRTY_LOG_RING, "not served" },
+	{ KVM_CAP_SET_GUEST_DEBUG2, KVM_CAP_VM_COPY_ENC_CONTEXT_FROM, "not served" },
+	{ KVM_CAP_HYPERV_ENFORCE_CPUID, KVM_CAP_HYPERV_ENFORCE_CPUID, "no Hyper-V" },
+	{ KVM_CAP_EXIT_HYPERCALL, KVM_CAP_EXIT_HYPERCALL, "not served" },
+	{ KVM_CAP_BINARY_STATS_FD, KVM_CAP_EXIT_ON_EMULATION_FAILURE, "not served" },
+	{ KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM, KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM, "no encryption" },
+	{ 209, 209, "not served" },	/* KVM_CAP_SYS_ATTRIBUTES */
+	{ 215, 215, "another architecture's" },	/* KVM_CAP_SYSTEM_EVENT_DATA */
+	{ 220, 220, "no such workaround" },	/* KVM_CAP_VM_DISABLE_NX_HUGE_PAGES */
+	{ 223, 223, "not served" },	/* KVM_CAP_DIRTY_LOG_RING_ACQ_REL */
+};
+
+/* Ioctls that only KVM serves: their numbers, whatever size is encoded. */
+static const struct ioctl_rule {
+	u8 first, last;
+	const char *why;
+} ioctl_rules[] = {
+	{ 0x09, 0x09, "KVM_GET_EMULATED_CPUID" },
+	{ 0x40, 0x40, "KVM_SET_MEMORY_REGION" },
+	{ 0x7a, 0x7a, "KVM_XEN_HVM_CONFIG" },
+	{ 0x8a, 0x8a, "KVM_SET_CPUID: the old form" },
+	{ 0x92, 0x92, "KVM_TPR_ACCESS_REPORTING: no VAPIC page" },
+	{ 0xa2, 0xa3, "KVM_SET_TSC_KHZ: TSC scaling is not used" },
+	{ 0xb2, 0xb2, "KVM_SET_PMU_EVENT_FILTER: no performance counters" },
+	{ 0xb7, 0xb7, "KVM_SMI: no system management mode" },
+	{ 0xba, 0xbf, "no encrypted guests, no Hyper-V, no nested virtualization" },
+	{ 0xc1, 0xc1, "KVM_GET_SUPPORTED_HV_CPUID: no Hyper-V" },
+	{ 0xc7, 0xcb, "no dirty rings, no Xen" },
+	{ 0xce, 0xce, "KVM_GET_STATS_FD: its names differ" },
+	{ 0xd0, 0xd1, "no Xen" },
+	{ 0xe0, 0xe3, "no devices" },
+};
+
+static void hide(struct kvm_cpuid_entry2 *e)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(cpuid_rules); i++) {
+		const struct cpuid_rule *rule = &cpuid_rules[i];
+
+		if (rule->function != e->function || rule->index != e->index)
+			continue;
+		e->eax &= ~rule->eax;
+		e->ebx &= ~rule->ebx;
+		e->ecx &= ~rule->ecx;
+		e->edx &= ~rule->edx;
+	}
+}
+
+static int by_leaf(const void *a, const void *b)
+{
+	const struct kvm_cpuid_entry2 *x = a, *y = b;
+
+	if (x->function != y->function)
+		return x->function < y->function ? -1 : 1;
+	return x->index < y->index ? -1 : x->index > y->index;
+}
+
+struct kvm_cpuid2 *common_cpuid(struct diff *d)
+{
+	struct kvm_cpuid2 *cpuid;
+
+	cpuid = calloc(1, sizeof(*cpuid) + MAX_CPUID * sizeof(cpuid->entries[0]));
+	cpuid->nent = MAX_CPUID;
+	must(d, ioctl(d->dev, KVM_GET_SUPPORTED_CPUID, cpuid), "supported-cpuid");
+	for (u32 i = 0; i < cpuid->nent; i++)
+		hide(&cpuid->entries[i]);
+	qsort(cpuid->entries, cpuid->nent, sizeof(cpuid->entries[0]), by_leaf);
+	return cpuid;
+}
+
+u64 msr_mask(u32 index)
+{
+	u64 mask = ~0ULL;
+
+	for (size_t i = 0; i < ARRAY_SIZE(msr_rules); i++)
+		if (index >= msr_rules[i].first && index <= msr_rules[i].last)
+			mask &= ~msr_rules[i].bits;
+	return mask;
+}
+
+bool msr_hidden(u32 index)
+{
+	return !msr_mask(index);
+}
+
+bool msr_is_clock(u32 index)
+{
+	return index == 0x11 || index == 0x12 || index == 0x4b564d00 || index == 0x4b564d01;
+}
+
+bool cap_hidden(int cap)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(cap_rules); i++)
+		if (cap >= cap_rules[i].first && cap <= cap_rules[i].last)
+			return true;
+	return false;
+}
+
+bool ioctl_hidden(u8 nr)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(ioctl_rules); i++)
+		if (nr >= ioctl_rules[i].first && nr <= ioctl_rules[i].last)
+			return true;
+	return false;
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const u32 *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+const u32 *msr_common(struct diff *d, unsigned int *n)
+{
+	static struct {
+		struct kvm_msr_list head;
+		u32 index[MAX_MSRS];
+	} list;
+	static unsigned int count;
+
+	if (!count) {
+		list.head.nmsrs = ARRAY_SIZE(list.index);
+		must(d, ioctl(d->dev, KVM_GET_MSR_INDEX_LIST, &list), "msr-list");
+		for (u32 i = 0; i < list.head.nmsrs; i++)
+			if (!msr_hidden(list.index[i]))
+				list.index[count++] = list.index[i];
+		qsort(list.index, count, sizeof(u32), by_number);
+	}
+	*n = count;
+	return list.index;
+}
