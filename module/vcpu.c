@@ -566,6 +566,7 @@ static long vcpu_publish(struct mhv_vm *vm, struct mhv_vcpu *vcpu)
 	mhv_vm_get(vm);		/* the file's */
 	xa_store(&vm->vcpus, vcpu->index, vcpu, GFP_KERNEL_ACCOUNT);
 	WRITE_ONCE(vm->vcpu_by_id[vcpu->id], vcpu);
+	mhv_lapic_published(vm);
 	vm->nr_vcpus++;
 	fd_install(fd, file);
 	return fd;

@@ -29,6 +29,7 @@ enum { SHORT_NONE, SHORT_SELF, SHORT_ALL, SHORT_OTHERS };
  * @rcu: frees it
  * @logical: LOGICAL_* of the LAPICs in it
  * @aliased: an id names several LAPICs
+ * @xapic: some are in xAPIC mode: to them, 0xff is a broadcast
  * @phys: by id
  * @flat: by bit of the logical id
  * @cluster: by cluster, and by bit of the logical id
@@ -37,6 +38,7 @@ struct mhv_apic_map {
 	struct rcu_head rcu;
 	u8 logical;
 	bool aliased;
+	bool xapic;
 	struct mhv_lapic *phys[MHV_MAX_VCPU_ID + 1];
 	struct mhv_lapic *flat[8];
 	struct mhv_lapic *cluster[16][4];
@@ -51,6 +53,18 @@ struct mhv_apic_map {
 void lapic_map_stale(struct mhv_vm *vm)
 {
 	atomic_set_release(&vm->irqchip.apic_map_stale, 1);
+}
+
+/**
+ * mhv_lapic_published - a new vCPU has its place in the VM
+ * @vm: the VM
+ *
+ * Its reset made the map stale, but before it had that place: another vCPU may
+ * have made the map anew meanwhile, without it.  Context: any.
+ */
+void mhv_lapic_published(struct mhv_vm *vm)
+{
+	lapic_map_stale(vm);
 }
 
 static void map_set(struct mhv_apic_map *map, struct mhv_lapic **place, struct mhv_lapic *lapic)
@@ -88,6 +102,7 @@ static void map_add(struct mhv_apic_map *map, struct mhv_lapic *lapic)
 	if (map->phys[id])
 		map->aliased = true;
 	map->phys[id] = lapic;
+	map->xapic |= !lapic->x2apic;
 	if (lapic->sw_enabled)
 		map_add_logical(map, lapic);
 }
@@ -195,13 +210,13 @@ static bool match(const struct mhv_lapic *target, const struct mhv_vcpu *src,
 	return msg->logical ? match_logical(target, dest) : match_physical(target, dest);
 }
 
+/* 0xff is an id like others where nobody is in xAPIC mode; the map knows ids alone. */
 static bool is_broadcast(struct mhv_vm *vm, const struct mhv_vcpu *src,
 			 const struct mhv_apic_map *map, u32 dest)
 {
-	if (quirk_broadcast(vm))
-		return dest == (src && src->lapic->x2apic ? X2APIC_BROADCAST : XAPIC_BROADCAST);
-	return dest == X2APIC_BROADCAST ||
-	       (dest == XAPIC_BROADCAST && map->logical != LOGICAL_X2APIC);
+	if (dest != XAPIC_BROADCAST)
+		return dest == X2APIC_BROADCAST;
+	return map->xapic || (quirk_broadcast(vm) && !(src && src->lapic->x2apic));
 }
 
 static bool is_lowest_priority(const struct mhv_apic_msg *msg)
@@ -271,6 +286,8 @@ static int send_mapped(struct mhv_apic_map *map, const struct mhv_vcpu *src,
 	}
 	switch (map->logical) {
 	case LOGICAL_X2APIC:
+		if (map->xapic)		/* phys[] has others, too */
+			return -1;
 		first = (dest >> 16) * 16;
 		if (first >= ARRAY_SIZE(map->phys))
 			return 0;
@@ -279,7 +296,8 @@ static int send_mapped(struct mhv_apic_map *map, const struct mhv_vcpu *src,
 	case LOGICAL_FLAT:
 		return send_set(map->flat, dest & 0xff, src, msg);
 	case LOGICAL_CLUSTER:
-		return send_set(map->cluster[(dest >> 4) & 0xf], dest & 0xf, src, msg);
+		return dest > 0xff ? 0 :
+		       send_set(map->cluster[(dest >> 4) & 0xf], dest & 0xf, src, msg);
 	}
 	return -1;
 }

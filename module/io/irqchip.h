@@ -207,6 +207,8 @@ bool mhv_lapic_in_service(struct mhv_vm *vm, u32 dest, bool logical, u8 vector);
 /* KVM_HC_SEND_IPI: to the ids in a bitmap of 128 (64 if not @long_mode) bits from @min on. */
 int mhv_lapic_pv_ipi(struct mhv_vm *vm, u64 low, u64 high, u32 min, u64 icr, bool long_mode);
 void mhv_lapic_map_free(struct mhv_vm *vm);
+/* A new vCPU has its place among vm->vcpus: from now on messages reach it. */
+void mhv_lapic_published(struct mhv_vm *vm);
 /* CPUID was set: version register and timer modes follow it. */
 void mhv_lapic_cpuid_changed(struct mhv_vcpu *vcpu);
 /* KVM_SET_MP_STATE, KVM_SET_VCPU_EVENTS: a SIPI as if received; its vector. */

@@ -72,21 +72,22 @@ static u16 pit_count(const struct kvm_pit_channel_state *c, u64 now)
 	return c->bcd ? pit_to_bcd(count) : count;
 }
 
-/* The OUT pin. */
+/*
+ * The OUT pin.  Modes 1 and 0 are low until the count is over; mode 2 is low in
+ * each count's last clock, modes 4 and 5 in the clock after the count.
+ */
 static bool pit_out(const struct kvm_pit_channel_state *c, u64 now)
 {
 	u64 clocks = pit_clocks(c, now);
 
 	switch (c->mode) {
-	case 1:
-		return clocks < c->count;
 	case 2:
-		return clocks && clocks % c->count == 0;
+		return clocks % c->count != c->count - 1;
 	case 3:
 		return clocks % c->count < (c->count + 1) / 2;
 	case 4:
 	case 5:
-		return clocks == c->count;
+		return clocks != c->count;
 	default:
 		return clocks >= c->count;
 	}
