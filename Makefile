@@ -27,6 +27,14 @@ module:
 	$(MAKE) -C $(KDIR) M=$(CURDIR)/build/$(KVER)/module $(KBUILD_ARGS) modules
 	@test "$(COPY)" != y || cp build/$(KVER)/module/minihv.ko module/minihv.ko
 
+# The unit tests' module, for a kernel with CONFIG_KUNIT: a build of the same sources in another tree.
+.PHONY: kunit
+kunit:
+	@grep -q '^CONFIG_KUNIT=' $(KDIR)/include/config/auto.conf 2>/dev/null || { echo "make: the kernel at" \
+		"'$(KDIR)' has no KUnit: KDIR=\$$(scripts/lean-kernel)/kdir has" >&2; exit 1; }
+	@scripts/lib/link-tree build/$(KVER)/kunit module uapi
+	$(MAKE) -C $(KDIR) M=$(CURDIR)/build/$(KVER)/kunit/module MHV_KUNIT=y modules
+
 .PHONY: vmm
 vmm:
 	$(MAKE) -C userspace-vmm
@@ -117,6 +125,7 @@ help:
 	@echo '  make vmm                 userspace-vmm/minivmm'
 	@echo '  make selftests           the test programs'
 	@echo '  make docs                the documentation as HTML, in Documentation/_build'
+	@echo '  make kunit KDIR=...      the unit tests of the module, for a kernel with KUnit'
 	@echo '  make clean               remove everything built'
 	@echo
 	@echo 'To install (as root; PREFIX=$(PREFIX), DESTDIR= as usual):'
