@@ -28,6 +28,7 @@ static void guest(void)
 	isr_table[VECTOR] = on_irq;
 	guest_sync(0);
 	sti();
+	asm volatile("nop" : : : "memory");	/* STI's shadow is over after it */
 	guest_sync(taken);
 	cli();
 	for (int i = 0; i < 1000; i++)

@@ -92,6 +92,7 @@ static u32 counts[VCPUS][PAGES];
 
 static void counting_guest(u64 id)
 {
+	sti();
 	for (u32 seed = 1 + id; !stop; seed = seed * 1103515245 + 12345) {
 		u32 n = seed >> 8 & (PAGES - 1);
 
@@ -185,6 +186,7 @@ TEST(dirty_log_is_complete)
 /* Reads only, of a place that is memory now and then: never what was in memory taken away. */
 static void watching_guest(u64 id)
 {
+	sti();
 	for (u64 n = id; !stop; n++) {
 		u64 gpa = (n & 1 ? BASE : OTHER) + (n >> 1) % 8 * PAGE;
 		u32 got = *(volatile u32 *)gpa;

@@ -19,6 +19,7 @@ static void writer_guest(void)
 {
 	u64 n = 0;
 
+	sti();
 	while (!stop) {
 		n++;
 		for (u64 i = 0; i < PAGES; i++)
@@ -137,6 +138,7 @@ TEST(dirty_logging_comes_and_goes)
 /* Two vCPUs fault on the same pages at the same time. */
 static void race_guest(u64 me)
 {
+	sti();
 	for (u64 n = 0; n < 4; n++)
 		for (u64 i = 0; i < 256; i++)
 			__atomic_add_fetch((u64 *)(BASE + i * 0x1000), me + 1, __ATOMIC_SEQ_CST);

@@ -48,6 +48,7 @@ static void shadow_guest(void)
 	u32 a = 0, c = 0;
 
 	init();
+	sti();		/* a shadow of STI's is only where interrupts are on */
 	asm volatile("out %%al, %%dx; cpuid"
 		     : "+a" (a), "+c" (c) : "d" (UCALL_PORT), "D" (0), "S" (0)
 		     : "rbx", "memory");

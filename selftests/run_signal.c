@@ -49,6 +49,7 @@ static volatile u64 spins;
 
 static void spin_guest(void)
 {
+	sti();
 	for (;;)
 		spins++;
 }

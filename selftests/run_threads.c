@@ -37,6 +37,7 @@ TEST(moves_between_threads)
 
 static void spin_guest(void)
 {
+	sti();
 	while (!stop)
 		counter++;
 	guest_done();

@@ -12,6 +12,7 @@ static volatile u64 reads;
 
 static void reader_guest(void)
 {
+	sti();
 	while (!stop) {
 		u64 value = *(volatile u64 *)BASE;
 

@@ -27,6 +27,7 @@ static void guest(void)
 {
 	for (int i = 0; i < 256; i++)
 		isr_table[i] = on_event;
+	sti();		/* an interrupt that is injected must be one that can come */
 	for (;;) {
 		u64 value = vector | error << 32;
 

@@ -20,7 +20,7 @@ struct guest {
 	bool long_mode, v86;
 };
 
-static void read_guest(struct guest *g)
+static void read_guest(struct guest *g, u32 injected)
 {
 	g->cr0 = vmread(GUEST_CR0);
 	g->cr3 = vmread(GUEST_CR3);
@@ -29,7 +29,7 @@ static void read_guest(struct guest *g)
 	g->rflags = vmread(GUEST_RFLAGS);
 	g->rip = vmread(GUEST_RIP);
 	g->entry = vmread(VM_ENTRY_CONTROLS);
-	g->intr = vmread(VM_ENTRY_INTR_INFO_FIELD);
+	g->intr = injected;
 	g->blocked = vmread(GUEST_INTERRUPTIBILITY_INFO);
 	g->pending = vmread(GUEST_PENDING_DBG_EXCEPTIONS);
 	g->long_mode = g->entry & VM_ENTRY_IA32E_MODE;
@@ -188,12 +188,12 @@ static const char *check_events(const struct guest *g)
 	return NULL;
 }
 
-static const char *guest_error(void)
+static const char *guest_error(u32 injected)
 {
 	const char *why;
 	struct guest g;
 
-	read_guest(&g);
+	read_guest(&g, injected);
 	why = check_registers(&g);
 	if (!why)
 		why = check_events(&g);
@@ -231,7 +231,7 @@ static const char *failure(const struct vmx_vcpu *vmx)
 		return instruction_error(vmx->error);
 	switch (reason) {
 	case EXIT_REASON_INVALID_STATE:
-		return guest_error();
+		return guest_error(vmx->exit_intr);
 	case EXIT_REASON_MSR_LOAD_FAIL:
 		return "an MSR could not be loaded";
 	case EXIT_REASON_MCE_DURING_VMENTRY:
@@ -248,7 +248,7 @@ void vmx_dump(struct mhv_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
-	pr_info_ratelimited("vcpu %u: entry refused: exit reason %#x, instruction error %u: %s; cr0 %#llx cr3 %#llx cr4 %#llx efer %#llx rflags %#llx rip %#llx cs %#llx/%#llx ss %#llx/%#llx tr %#llx/%#llx pin %#x proc %#x/%#x entry %#x exit %#x inject %#llx blocked %#llx\n",
+	pr_info_ratelimited("vcpu %u: entry refused: exit reason %#x, instruction error %u: %s; cr0 %#llx cr3 %#llx cr4 %#llx efer %#llx rflags %#llx rip %#llx cs %#llx/%#llx ss %#llx/%#llx tr %#llx/%#llx pin %#x proc %#x/%#x entry %#x exit %#x inject %#x blocked %#llx\n",
 			    vcpu->id, vmx->exit_reason, vmx->error, failure(vmx),
 			    vmread(GUEST_CR0), vmread(GUEST_CR3), vmread(GUEST_CR4),
 			    vmread(GUEST_IA32_EFER), vmread(GUEST_RFLAGS), vmread(GUEST_RIP),
@@ -257,5 +257,5 @@ void vmx_dump(struct mhv_vcpu *vcpu)
 			    vmread(GUEST_TR_SELECTOR), vmread(GUEST_TR_AR_BYTES),
 			    vmx->ctl[VMX_PIN], vmx->ctl[VMX_PROC], vmx->ctl[VMX_PROC2],
 			    vmx->ctl[VMX_ENTRY], vmx->ctl[VMX_EXIT],
-			    vmread(VM_ENTRY_INTR_INFO_FIELD), vmread(GUEST_INTERRUPTIBILITY_INFO));
+			    vmx->exit_intr, vmread(GUEST_INTERRUPTIBILITY_INFO));
 }

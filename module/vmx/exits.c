@@ -194,9 +194,9 @@ static int exit_nmi_window(struct mhv_vcpu *vcpu)
 	return mhv_exit_window(vcpu, MHV_WINDOW_NMI);
 }
 
-/* The CPU always leaves task switches to us. */
 /*
- * The qualification has selector and reason.  An instruction is behind it unless an event was
+ * The CPU always leaves task switches to us.  The qualification has selector
+ * and reason.  An instruction is behind it unless an event was
  * being delivered that is none's.
  */
 static int exit_task_switch(struct mhv_vcpu *vcpu)

@@ -323,6 +323,9 @@ void vmx_state_store(struct mhv_vcpu *vcpu, u32 groups)
 	if (state->rip != vmx->rip) {
 		vmx->rip = state->rip;
 		vmwrite(GUEST_RIP, state->rip);
+		/* A step over the old instruction: whoever completed that has raised it. */
+		if (unlikely(vmx->rflags & X86_EFLAGS_TF))
+			vmwrite(GUEST_PENDING_DBG_EXCEPTIONS, 0);
 	}
 	if (state->rflags != vmx->rflags) {
 		vmx->rflags = state->rflags;

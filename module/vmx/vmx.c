@@ -66,16 +66,17 @@ static DEFINE_SPINLOCK(vpid_lock);
 static bool flush_l1d;			/* at each entry: this CPU has L1TF */
 
 /**
- * vmx_field_error() - VMREAD or VMWRITE failed
- * @what: which of them
- * @field: its operand
+ * vmx_field_error() - a field of the VMCS cannot be read or written
+ * @field: which
+ * @write: that was a write
  *
  * A bug of ours, unless VMX has been switched off under us.
  */
-void vmx_field_error(const char *what, unsigned long field)
+void vmx_field_error(unsigned long field, bool write)
 {
 	if (this_cpu_read(vmx_cpu.on))
-		pr_err_ratelimited("%s of field %#lx failed\n", what, field);
+		pr_err_ratelimited("VMCS field %#lx cannot be %s\n", field,
+				   write ? "written" : "read");
 }
 
 static __always_inline bool vmx_vmxon(u64 pa)
@@ -905,10 +906,11 @@ static void vmx_sync_host_cr(struct vmx_vcpu *vmx)
 	}
 }
 
-/* The CPU refused the entry; it may not even have looked at what was to be injected. */
+/* The CPU refused the entry; what was to be injected, and flushed, still is. */
 static noinline void vmx_entry_refused(struct vmx_vcpu *vmx)
 {
 	vmx->flush = true;
+	vmx->exit_intr = vmread(VM_ENTRY_INTR_INFO_FIELD);
 	vmwrite(VM_ENTRY_INTR_INFO_FIELD, 0);
 }
 

@@ -69,7 +69,8 @@ extern struct vmx_caps vmx_caps;
  * @cr2: the guest's: the CPU does not switch it
  * @kernel_gs_base: the guest's, while the CPU has the host's
  * @exit_reason: of the last exit; bit 31: the entry failed
- * @exit_intr: which exception or NMI it was, if it was one
+ * @exit_intr: which exception or NMI it was, if it was one; after a refused
+ *	entry, what was to be injected
  * @idt_info: what was being delivered
  * @error: why VMLAUNCH or VMRESUME itself failed; 0: it did not
  * @host: what put() restores
@@ -113,7 +114,7 @@ static inline struct vmx_vcpu *to_vmx(struct mhv_vcpu *vcpu)
 	return container_of(vcpu, struct vmx_vcpu, vcpu);
 }
 
-void vmx_field_error(const char *what, unsigned long field);
+void vmx_field_error(unsigned long field, bool write);
 
 /*
  * A reboot switches VMX off under threads that are still in KVM_RUN, and a CPU
@@ -128,7 +129,7 @@ static __always_inline u64 vmread(unsigned long field)
 	asm volatile("1: vmread %[field], %[val]\n2:" _ASM_EXTABLE(1b, 2b)
 		     : "=@ccbe" (bad), [val] "+r" (val) : [field] "r" (field));
 	if (unlikely(bad))
-		vmx_field_error("VMREAD", field);
+		vmx_field_error(field, false);
 	return val;
 }
 
@@ -139,7 +140,7 @@ static __always_inline void vmwrite(unsigned long field, u64 val)
 	asm volatile("1: vmwrite %[val], %[field]\n2:" _ASM_EXTABLE(1b, 2b)
 		     : "=@ccbe" (bad) : [val] "rm" (val), [field] "r" (field));
 	if (unlikely(bad))
-		vmx_field_error("VMWRITE", field);
+		vmx_field_error(field, true);
 }
 
 /* entry.S */

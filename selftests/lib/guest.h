@@ -235,6 +235,10 @@ static inline void x2apic_write(u32 reg, u64 value)
 	wrmsr(MSR_X2APIC + (reg >> 4), value);
 }
 
+/*
+ * A guest that runs for long without an exit has interrupts on. One with interrupts off cannot keep
+ * the host's from the host; but so it is in Bochs's emulation.
+ */
 static inline void sti(void)
 {
 	asm volatile("sti" : : : "memory");

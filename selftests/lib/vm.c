@@ -102,6 +102,8 @@ static void make_gdt(struct vm *vm)
 
 		gdt[GUEST_TR / 8 + 2 * i] = 0x0000890000000000 | (TSS_SIZE - 1) | tss << 16;
 		memcpy(vm->ram + tss + 4, &rsp0, sizeof(rsp0));
+		/* No I/O bitmap: it would begin behind the limit. */
+		memcpy(vm->ram + tss + 102, &(u16){ TSS_SIZE }, sizeof(u16));
 	}
 }
 
