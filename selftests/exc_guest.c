@@ -140,8 +140,10 @@ static void triple_guest(void)
 
 TEST(triple_fault)
 {
-	struct vcpu *vcpu = guest_new(triple_guest);
+	struct vcpu *vcpu;
 
+	need_shutdown();
+	vcpu = guest_new(triple_guest);
 	run_sync(vcpu);
 	expect_exit(vcpu, KVM_EXIT_SHUTDOWN);
 	/* The vCPU can be set up again and run. */

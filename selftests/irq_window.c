@@ -35,6 +35,7 @@ static void guest(void)
 		cpu_pause();
 	guest_sync(taken);
 	sti();
+	cpu_pause();
 	guest_sync(taken);
 	guest_done();
 }

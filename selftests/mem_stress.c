@@ -98,6 +98,7 @@ static void counting_guest(u64 id)
 
 		GUEST_EXPECT_EQ(WORD(n, id), counts[id][n]);
 		WORD(n, id) = ++counts[id][n];
+		guest_turn();
 	}
 	guest_done();
 }
@@ -192,6 +193,7 @@ static void watching_guest(u64 id)
 		u32 got = *(volatile u32 *)gpa;
 
 		GUEST_EXPECT(got == 0 || got == NO_MEM);
+		guest_turn();
 	}
 	guest_done();
 }

@@ -21,6 +21,7 @@ static void writer_guest(void)
 
 	sti();
 	while (!stop) {
+		guest_turn();
 		n++;
 		for (u64 i = 0; i < PAGES; i++)
 			*(volatile u64 *)(BASE + i * 0x1000) = n;

@@ -63,5 +63,5 @@ TEST(pae)
 	vcpu_get_sregs(vcpu, &sregs);
 	EXPECT_EQ(sregs.cr3, PDPT + 0x100);
 	EXPECT_EQ(sregs.efer, EFER_NX);
-	expect_exit(vcpu, KVM_EXIT_SHUTDOWN);
+	expect_shutdown(vcpu);
 }

@@ -91,7 +91,7 @@ TEST(segment_base_and_limit)
 	EXPECT_EQ(sregs.fs.base, 0x900000);
 	EXPECT_EQ(sregs.fs.limit, 7);
 	EXPECT_EQ(sregs.fs.g, 0);
-	expect_exit(vcpu, KVM_EXIT_SHUTDOWN);
+	expect_shutdown(vcpu);
 }
 
 GUEST_ASM(paged, 32,

@@ -49,9 +49,10 @@ static volatile u64 spins;
 
 static void spin_guest(void)
 {
-	sti();
-	for (;;)
+	for (;;) {
 		spins++;
+		guest_turn();
+	}
 }
 
 TEST(running_guest)

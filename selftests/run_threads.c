@@ -37,9 +37,10 @@ TEST(moves_between_threads)
 
 static void spin_guest(void)
 {
-	sti();
-	while (!stop)
+	while (!stop) {
 		counter++;
+		guest_turn();
+	}
 	guest_done();
 }
 

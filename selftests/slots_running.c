@@ -19,6 +19,7 @@ static void reader_guest(void)
 		if (value != 0x1111 && value != 0x2222)
 			wrong = value;
 		reads++;
+		guest_turn();
 	}
 	guest_done();
 }

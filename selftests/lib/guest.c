@@ -10,6 +10,7 @@
 isr_fn isr_table[256];
 volatile struct guest_fault guest_fault;
 volatile u64 guest_resume;
+volatile u32 guest_turns_exit;
 void (*volatile ap_main)(u32 apic_id);
 
 void isr_dispatch(struct isr_frame *frame);

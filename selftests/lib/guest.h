@@ -260,16 +260,33 @@ static inline void sti_hlt(void)
 	asm volatile("sti; hlt; cli" : : : "memory");
 }
 
-/* Wait in the guest; the case's time limit is the end of it. */
-#define GUEST_WAIT(cond) do {							\
-	while (!(cond))								\
-		asm volatile("pause" : : : "memory");				\
-} while (0)
+extern volatile u32 guest_turns_exit;
+
+/**
+ * guest_turn() - once in each turn of a loop that only the host, or another vCPU, ends.
+ *
+ * Where $MHV_TURNS_EXIT is set it makes an exit: Bochs lets no interrupt of the host end a guest
+ * that was entered with its own interrupts off, and the host would stand still.
+ */
+static inline void guest_turn(void)
+{
+	u32 a = 0, c = 0;
+
+	if (guest_turns_exit)
+		asm volatile("cpuid" : "+a" (a), "+c" (c) : : "ebx", "edx", "memory");
+}
 
 static inline void cpu_pause(void)
 {
 	asm volatile("pause" : : : "memory");
+	guest_turn();
 }
+
+/* Wait in the guest; the case's time limit is the end of it. */
+#define GUEST_WAIT(cond) do {							\
+	while (!(cond))								\
+		cpu_pause();							\
+} while (0)
 
 #define IOAPIC_BASE	0xfec00000UL
 

@@ -5,6 +5,8 @@
  * No locks: one thread runs a vCPU.
  * Linux Documentation/virt/kvm/api.rst, "The kvm_run structure".
  */
+#include <stdlib.h>
+
 #include "guest.h"
 #include "vm.h"
 
@@ -63,6 +65,18 @@ void expect_exit(struct vcpu *vcpu, u32 reason)
 	test_fail(__FILE__, __LINE__, "exit reason %u, want %u", got, reason);
 	vcpu_dump(vcpu);
 	test_abort();
+}
+
+void need_shutdown(void)
+{
+	if (getenv("MHV_NO_SHUTDOWN"))
+		test_skip("a triple fault would end the host");
+}
+
+void expect_shutdown(struct vcpu *vcpu)
+{
+	if (!getenv("MHV_NO_SHUTDOWN"))
+		expect_exit(vcpu, KVM_EXIT_SHUTDOWN);
 }
 
 void *expect_pio(struct vcpu *vcpu, int dir, u16 port, int size, u32 count)

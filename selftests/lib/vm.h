@@ -192,6 +192,15 @@ u8 *expect_mmio(struct vcpu *vcpu, int is_write, u64 gpa, u32 len);
 /** expect_exit() - run to exit @reason; if another comes, say which and end the test. */
 void expect_exit(struct vcpu *vcpu, u32 reason);
 
+/**
+ * need_shutdown() - skip the case where a guest must not triple-fault ($MHV_NO_SHUTDOWN is set):
+ * Bochs 2.7 has SVM without the SHUTDOWN intercept, and gives up instead.
+ */
+void need_shutdown(void);
+
+/** expect_shutdown() - as the end of a case: run to KVM_EXIT_SHUTDOWN, where that can be had. */
+void expect_shutdown(struct vcpu *vcpu);
+
 /** run_sync() - run to the guest's guest_sync(); its value. */
 u64 run_sync(struct vcpu *vcpu);
 
