@@ -422,7 +422,7 @@ static void vmx_set_controls(struct vmx_vcpu *vmx)
 		vmwrite(PLE_GAP, 128);
 		vmwrite(PLE_WINDOW, 4096);
 	}
-	if (vmx->ctl[VMX_PROC2] & SECONDARY_EXEC_XSAVES)
+	if (vmx->ctl[VMX_PROC2] & MHV_EXEC_XSAVES)
 		vmwrite(XSS_EXIT_BITMAP, 0);
 	if (vmx->ctl[VMX_PROC2] & SECONDARY_EXEC_ENCLS_EXITING)
 		vmwrite(ENCLS_EXITING_BITMAP, ~0ull);

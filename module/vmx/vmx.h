@@ -16,6 +16,9 @@
 
 #include "../backend.h"
 
+/* Its name in <asm/vmx.h> differs between kernels. */
+#define MHV_EXEC_XSAVES		VMCS_CONTROL_BIT(XSAVES)
+
 /* The control words, in the order of the table in vmx_caps.c. */
 enum vmx_word {
 	VMX_PIN,		/* pin-based: what comes from outside */

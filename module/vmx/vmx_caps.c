@@ -79,7 +79,7 @@ static const struct {
 	/* Without these the guest's instruction is #UD, whatever the CPU has. */
 	{ VMX_PROC2, WANTED, false, SECONDARY_EXEC_ENABLE_RDTSCP, "RDTSCP" },
 	{ VMX_PROC2, WANTED, false, SECONDARY_EXEC_ENABLE_INVPCID, "INVPCID" },
-	{ VMX_PROC2, WANTED, false, SECONDARY_EXEC_XSAVES, "XSAVES" },
+	{ VMX_PROC2, WANTED, false, MHV_EXEC_XSAVES, "XSAVES" },
 	/* Without this one, it is executed: no enclaves for guests. */
 	{ VMX_PROC2, WANTED, false, SECONDARY_EXEC_ENCLS_EXITING, "ENCLS exiting" },
 
