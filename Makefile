@@ -45,7 +45,7 @@ selftests:
 
 .PHONY: demo
 demo:
-	@scripts/demo $(if $(INTERACTIVE),--interactive)
+	@scripts/demo $(if $(filter vmx,$(BACKEND)),--vmx,$(if $(INTERACTIVE),--interactive))
 
 .PHONY: check
 check:
@@ -53,7 +53,7 @@ check:
 
 .PHONY: bench
 bench:
-	@scripts/bench
+	@scripts/bench $(BACKEND)
 
 .PHONY: diff-fuzz
 diff-fuzz:
@@ -115,8 +115,9 @@ help:
 	@echo 'To try it (nothing else is needed on Debian 12; packages are installed as needed):'
 	@echo '  make demo                a Debian guest on minihv, in a host with SVM made by QEMU'
 	@echo '  make demo INTERACTIVE=1  the same, and leaves you in the shell of the guest'
+	@echo '  make demo BACKEND=vmx    a small guest, in a host with VMX made by Bochs'
 	@echo '  make check               every test; PHASES="build selftests ..." for some of them'
-	@echo '  make bench               host instructions for each exit, beside those of KVM'
+	@echo '  make bench               host instructions for each exit, beside those of KVM; BACKEND=vmx'
 	@echo '  make diff-fuzz           new random sequences on minihv and KVM, compared, for 10 minutes'
 	@echo
 	@echo 'To build (KDIR=$(KDIR)):'

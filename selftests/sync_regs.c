@@ -37,6 +37,9 @@ TEST(out)
 	vcpu_get_sregs(vcpu, &sregs);
 	EXPECT_EQ(memcmp(&sregs, &s->sregs, sizeof(sregs)), 0);
 	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+	/* Not valid without its flag; KVM leaves in it what its stack held. */
+	events.triple_fault.pending = 0;
+	s->events.triple_fault.pending = 0;
 	EXPECT_EQ(memcmp(&events, &s->events, sizeof(events)), 0);
 	/* No more asked for: they stay as they were. */
 	vcpu->run->kvm_valid_regs = 0;
