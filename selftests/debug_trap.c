@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * debug_trap.c - the guest single-steps its own code by RFLAGS.TF: one #DB after each instruction,
+ * with RIP behind it and DR6.BS, also where the instruction exits and somebody else carries it out.
+ */
+#include "guest.h"
+#include "vm.h"
+
+#define RFLAGS_TF	0x100
+#define DR6_BS		BIT(14)
+#define DR6_RESET	0xffff0ff0UL
+#define PORT		"0x510"
+#define MMIO		0x1800000UL
+#define PIC_MASK	"0x21"
+#define MAX_STEPS	32
+
+static struct {
+	u64 rip, dr6;
+} step[MAX_STEPS];
+static u64 steps, last;
+
+/* Each step is noted; at the last one TF is cleared. */
+static void on_db(struct isr_frame *frame)
+{
+	if (steps < MAX_STEPS) {
+		step[steps].rip = frame->rip;
+		asm volatile("mov %%dr6, %0" : "=r" (step[steps].dr6));
+	}
+	steps++;
+	asm volatile("mov %0, %%dr6" : : "r" (DR6_RESET));
+	if (frame->rip == last || steps >= MAX_STEPS)
+		frame->rflags &= ~(u64)RFLAGS_TF;
+}
+
+/*
+ * Step through @insns, each of which ends with "P", which notes where the next begins. places[] is
+ * RIP after each.
+ */
+#define P	"\n 999: .pushsection .rodata\n .quad 999b\n .popsection\n"
+#define STEPS(name, insns)							\
+	extern const u64 name##_places[], name##_places_end[];			\
+	static void name(void)							\
+	{									\
+		u64 count = name##_places_end - name##_places, i;		\
+										\
+		isr_table[1] = on_db;						\
+		asm volatile("mov %0, %%dr6" : : "r" (DR6_RESET));		\
+		last = name##_places[count - 1];				\
+		asm volatile(".pushsection .rodata\n .balign 8\n"		\
+			     ".globl " #name "_places\n" #name "_places:\n"	\
+			     ".popsection\n"					\
+			     "pushf\n orl $0x100, (%%rsp)\n popf\n"		\
+			     insns						\
+			     ".pushsection .rodata\n"				\
+			     ".globl " #name "_places_end\n"			\
+			     #name "_places_end:\n .popsection"			\
+			     : : "D" (MMIO), "S" (APIC_BASE)			\
+			     : "rax", "rbx", "rcx", "rdx", "memory", "cc");	\
+		GUEST_EXPECT_EQ(steps, count);					\
+		for (i = 0; i < count; i++) {					\
+			GUEST_EXPECT_EQ(step[i].rip, name##_places[i]);		\
+			GUEST_EXPECT_EQ(step[i].dr6, DR6_RESET | DR6_BS);	\
+		}								\
+		guest_done();							\
+	}
+
+STEPS(kernel_guest,
+      "nop" P
+      "xor %%eax, %%eax" P
+      "cpuid" P
+      "mov $0x10, %%ecx" P
+      "rdmsr" P
+      "mov $0xc0000082, %%ecx" P
+      "wrmsr" P
+      "mov %%cr0, %%rax" P
+      "mov %%rax, %%cr0" P
+      "mov %%cr4, %%rax" P
+      "mov %%rax, %%cr4" P
+      "clts" P
+      "invlpg (%%rdi)" P
+      "wbinvd" P
+      "mov $0x12345, %%eax" P
+      "vmmcall" P
+      "nop" P)
+
+TEST(carried_out_by_the_kernel)
+{
+	run_done(guest_new(kernel_guest));
+}
+
+STEPS(user_guest,
+      "mov $" PORT ", %%edx" P
+      "in %%dx, %%eax" P
+      "nop" P
+      "mov (%%rdi), %%eax" P
+      "nop" P)
+
+TEST(carried_out_by_userspace)
+{
+	struct vcpu *vcpu = guest_new(user_guest);
+
+	expect_exit(vcpu, KVM_EXIT_IO);
+	expect_mmio(vcpu, 0, MMIO, 4);
+	run_done(vcpu);
+}
+
+/* KVM 6.1 forgets the #DB of an instruction whose last access is a write that userspace serves. */
+STEPS(write_guest,
+      "mov $" PORT ", %%edx" P
+      "out %%al, %%dx" P
+      "nop" P
+      "mov %%eax, (%%rdi)" P
+      "nop" P
+      "addl $1, (%%rdi)" P
+      "nop" P)
+
+TEST(written_to_userspace)
+{
+	struct vcpu *vcpu = guest_new(write_guest);
+
+	expect_exit(vcpu, KVM_EXIT_IO);
+	expect_mmio(vcpu, 1, MMIO, 4);
+	memset(expect_mmio(vcpu, 0, MMIO, 4), 0, 4);
+	EXPECT_EQ(*(u32 *)expect_mmio(vcpu, 1, MMIO, 4), 1);
+	run_done(vcpu);
+}
+
+STEPS(chip_guest,
+      "in $" PIC_MASK ", %%al" P
+      "out %%al, $" PIC_MASK P
+      "mov 0x30(%%rsi), %%eax" P
+      "mov 0x80(%%rsi), %%eax" P
+      "mov %%eax, 0x80(%%rsi)" P
+      "mov %%cr8, %%rax" P
+      "mov %%rax, %%cr8" P
+      "nop" P)
+
+TEST(carried_out_by_the_irqchip)
+{
+	run_done(guest_new_irqchip(chip_guest));
+}
+
+/* The step after a load of SS comes with the next instruction's. */
+STEPS(shadow_guest,
+      "mov %%ss, %%eax" P
+      "mov %%eax, %%ss\n cpuid" P
+      "mov %%ss, %%eax" P
+      "mov %%eax, %%ss\n nop" P
+      "nop" P)
+
+TEST(after_a_load_of_ss)
+{
+	run_done(guest_new(shadow_guest));
+}
