@@ -59,6 +59,10 @@ bench:
 diff-fuzz:
 	@scripts/diff-fuzz $(KINDS)
 
+.PHONY: kernel-selftests
+kernel-selftests:
+	@scripts/kernel-selftests $(ARGS)
+
 .PHONY: packages
 packages:
 	@scripts/packages all
@@ -117,6 +121,7 @@ help:
 	@echo '  make demo INTERACTIVE=1  the same, and leaves you in the shell of the guest'
 	@echo '  make demo BACKEND=vmx    a small guest, in a host with VMX made by Bochs'
 	@echo '  make check               every test; PHASES="build selftests ..." for some of them'
+	@echo '  make kernel-selftests    KVM selftests of Linux itself on KVM and minihv; ARGS="--quick"'
 	@echo '  make bench               host instructions for each exit, beside those of KVM; BACKEND=vmx'
 	@echo '  make diff-fuzz           new random sequences on minihv and KVM, compared, for 10 minutes'
 	@echo
