@@ -51,6 +51,15 @@ demo:
 check:
 	@scripts/check $(PHASES)
 
+# TARGET: see scripts/fuzz --help. Open-ended unless SECONDS= is given.
+.PHONY: fuzz
+fuzz:
+	@scripts/fuzz $(TARGET) $(SECONDS) $(SEED)
+
+.PHONY: stress
+stress:
+	@scripts/stress $(or $(SECONDS),3600)
+
 .PHONY: bench
 bench:
 	@scripts/bench $(BACKEND)
@@ -123,6 +132,8 @@ help:
 	@echo '  make check               every test; PHASES="build selftests ..." for some of them'
 	@echo '  make kernel-selftests    KVM selftests of Linux itself on KVM and minihv; ARGS="--quick"'
 	@echo '  make bench               host instructions for each exit, beside those of KVM; BACKEND=vmx'
+	@echo '  make fuzz TARGET=...     hostile guests, ioctls, device models: scripts/fuzz --help'
+	@echo '  make stress              the lives of VMs and of the module, for an hour'
 	@echo '  make diff-fuzz           new random sequences on minihv and KVM, compared, for 10 minutes'
 	@echo
 	@echo 'To build (KDIR=$(KDIR)):'

@@ -1,0 +1,630 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * fail_nth.c - each ioctl with its 1st, 2nd, ... nth allocation (or copy from and to the process)
+ * failing, until none is left to fail: a clean errno, nothing changed that can be seen, no fd left
+ * behind; and then it works. Needs a kernel with fault injection (/proc/self/fail-nth); whether
+ * memory leaked, kmemleak knows.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+
+#include "guest.h"
+#include "vm.h"
+
+#define MOST	400	/* allocations in one ioctl */
+
+static int nth_fd = -1;
+
+static void knob(const char *dir, const char *file, const char *value)
+{
+	char path[96];
+	int fd;
+
+	snprintf(path, sizeof(path), "/sys/kernel/debug/%s/%s", dir, file);
+	fd = open(path, O_WRONLY);
+	if (fd < 0)
+		return;
+	if (write(fd, value, strlen(value)) < 0)
+		test_info("%s: %s", path, strerror(errno));
+	close(fd);
+}
+
+static void need_injection(void)
+{
+	nth_fd = open("/proc/self/fail-nth", O_RDWR);
+	if (nth_fd < 0)
+		test_skip("no /proc/self/fail-nth: the kernel has no fault injection");
+	knob("failslab", "ignore-gfp-wait", "N");
+	knob("failslab", "verbose", "0");
+	knob("fail_page_alloc", "ignore-gfp-wait", "N");
+	knob("fail_page_alloc", "ignore-gfp-highmem", "N");
+	knob("fail_page_alloc", "min-order", "0");
+	knob("fail_page_alloc", "verbose", "0");
+	knob("fail_usercopy", "verbose", "0");
+}
+
+static void nth_set(int n)
+{
+	char text[16];
+	int len = snprintf(text, sizeof(text), "%d", n);
+
+	if (pwrite(nth_fd, text, len, 0) != len)
+		test_abort();
+}
+
+/* Was the failure injected? A read that itself fails used it up: then it was not. */
+static int nth_used(void)
+{
+	char text[16] = "";
+	ssize_t len = pread(nth_fd, text, sizeof(text) - 1, 0);
+
+	nth_set(0);
+	return len > 0 && atoi(text) == 0;
+}
+
+static int lowest_fd(void)
+{
+	int fd = dup(0);
+
+	close(fd);
+	return fd;
+}
+
+/* What userspace can see of a vCPU and its VM; clocks aside. */
+struct sight {
+	struct kvm_regs regs;
+	struct kvm_sregs sregs;
+	struct kvm_fpu fpu;
+	struct kvm_xcrs xcrs;
+	struct kvm_debugregs debug;
+	struct kvm_vcpu_events events;
+	struct kvm_mp_state mp;
+	struct kvm_lapic_state lapic;
+	struct kvm_irqchip chip[3];
+	u64 msr[4];
+	struct {
+		struct kvm_cpuid2 head;
+		struct kvm_cpuid_entry2 entries[100];
+	} cpuid;
+	int fd;
+};
+
+static void look(struct vcpu *vcpu, struct sight *s)
+{
+	static const u32 msrs[4] = { 0xc0000081, 0xc0000082, 0x277, 0x174 };
+
+	memset(s, 0, sizeof(*s));
+	s->fd = lowest_fd();
+	xioctl(vcpu->fd, KVM_GET_REGS, &s->regs);
+	xioctl(vcpu->fd, KVM_GET_SREGS, &s->sregs);
+	xioctl(vcpu->fd, KVM_GET_FPU, &s->fpu);
+	ioctl(vcpu->fd, KVM_GET_XCRS, &s->xcrs);
+	xioctl(vcpu->fd, KVM_GET_DEBUGREGS, &s->debug);
+	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &s->events);
+	xioctl(vcpu->fd, KVM_GET_MP_STATE, &s->mp);
+	xioctl(vcpu->fd, KVM_GET_LAPIC, &s->lapic);
+	for (int i = 0; i < 3; i++) {
+		s->chip[i].chip_id = i;
+		xioctl(vcpu->vm->fd, KVM_GET_IRQCHIP, &s->chip[i]);
+	}
+	for (int i = 0; i < 4; i++)
+		s->msr[i] = vcpu_get_msr(vcpu, msrs[i]);
+	s->cpuid.head.nent = ARRAY_SIZE(s->cpuid.entries);
+	xioctl(vcpu->fd, KVM_GET_CPUID2, &s->cpuid.head);
+}
+
+/*
+ * Fail the 1st, 2nd, ... allocation of @call until it has no more, with nothing to be seen of the
+ * failed attempts. @call returns what its ioctl did; the last one must have worked.
+ */
+static void fail_each(const char *name, struct vcpu *vcpu, long (*call)(struct vcpu *vcpu))
+{
+	struct sight *before = malloc(sizeof(*before)), *after = malloc(sizeof(*after));
+	int n, used, failed = 0;
+	long r;
+
+	test_context("%s", name);
+	for (n = 1; n < MOST; n++) {
+		if (vcpu)
+			look(vcpu, before);
+		else
+			before->fd = lowest_fd();
+		nth_set(n);
+		r = call(vcpu);
+		used = nth_used();
+		if (!used)
+			break;
+		if (r != -1)		/* it found another way */
+			continue;
+		failed++;
+		if (errno != ENOMEM && errno != EFAULT)
+			test_fail(__FILE__, __LINE__, "attempt %d: errno %d (%s)", n, errno,
+				  strerror(errno));
+		if (!vcpu) {
+			EXPECT_EQ(lowest_fd(), before->fd);
+			continue;
+		}
+		look(vcpu, after);
+		if (memcmp(before, after, sizeof(*before)))
+			test_fail(__FILE__, __LINE__, "attempt %d changed something", n);
+	}
+	EXPECT_TRUE(n < MOST);
+	if (r < 0)
+		test_fail(__FILE__, __LINE__, "without a failure: errno %d (%s)", errno,
+			  strerror(errno));
+	test_info("%s: %d attempts failed, then it worked", name, failed);
+	test_context("");
+	free(before);
+	free(after);
+}
+
+/* ---- the system fd ---- */
+
+static int dev;
+
+static long call_open(struct vcpu *vcpu)
+{
+	int fd = open(test_device(), O_RDWR);
+
+	(void)vcpu;
+	if (fd >= 0)
+		close(fd);
+	return fd;
+}
+
+static long call_create_vm(struct vcpu *vcpu)
+{
+	long fd = ioctl(dev, KVM_CREATE_VM, 0);
+
+	(void)vcpu;
+	if (fd >= 0)
+		close(fd);
+	return fd;
+}
+
+static long call_supported(struct vcpu *vcpu)
+{
+	static struct {
+		struct kvm_cpuid2 head;
+		struct kvm_cpuid_entry2 entries[256];
+	} buf;
+
+	(void)vcpu;
+	buf.head.nent = 256;
+	return ioctl(dev, KVM_GET_SUPPORTED_CPUID, &buf);
+}
+
+static long call_msr_list(struct vcpu *vcpu)
+{
+	static struct {
+		struct kvm_msr_list head;
+		u32 indices[1000];
+	} buf;
+
+	(void)vcpu;
+	buf.head.nmsrs = 1000;
+	return ioctl(dev, KVM_GET_MSR_INDEX_LIST, &buf);
+}
+
+TEST(system_fd)
+{
+	need_injection();
+	dev = dev_open();
+	fail_each("open", NULL, call_open);
+	fail_each("CREATE_VM", NULL, call_create_vm);
+	fail_each("GET_SUPPORTED_CPUID", NULL, call_supported);
+	fail_each("GET_MSR_INDEX_LIST", NULL, call_msr_list);
+}
+
+/* ---- a VM comes to be: each part can be made after an attempt that failed ---- */
+
+static struct vm *vm;
+static void *memory;
+static u64 bitmap[64];
+
+static long call_irqchip(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return ioctl(vm->fd, KVM_CREATE_IRQCHIP, 0);
+}
+
+static long call_pit(struct vcpu *vcpu)
+{
+	struct kvm_pit_config config = { .flags = KVM_PIT_SPEAKER_DUMMY };
+
+	(void)vcpu;
+	return ioctl(vm->fd, KVM_CREATE_PIT2, &config);
+}
+
+static long call_split(struct vcpu *vcpu)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_SPLIT_IRQCHIP, .args = { 24 } };
+
+	(void)vcpu;
+	return ioctl(vm->fd, KVM_ENABLE_CAP, &cap);
+}
+
+static long call_vcpu(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return ioctl(vm->fd, KVM_CREATE_VCPU, 0L);
+}
+
+static long call_slot(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return vm_slot(vm, 5, 0, 0x10000000, 0x10000, memory);
+}
+
+static long call_slot_log(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return vm_slot(vm, 5, KVM_MEM_LOG_DIRTY_PAGES, 0x10000000, 0x10000, memory);
+}
+
+static long call_slot_move(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return vm_slot(vm, 5, KVM_MEM_LOG_DIRTY_PAGES, 0x20000000, 0x10000, memory);
+}
+
+static long call_slot_delete(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return vm_slot(vm, 5, 0, 0, 0, NULL);
+}
+
+static long call_dirty_log(struct vcpu *vcpu)
+{
+	struct kvm_dirty_log log = { .slot = 5, .dirty_bitmap = bitmap };
+
+	(void)vcpu;
+	return ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log);
+}
+
+TEST(making_a_vm)
+{
+	need_injection();
+	memory = mem_alloc(0x10000);
+	vm = vm_bare();
+	fail_each("CREATE_IRQCHIP", NULL, call_irqchip);
+	fail_each("CREATE_PIT2", NULL, call_pit);
+	fail_each("CREATE_VCPU", NULL, call_vcpu);
+	fail_each("SET_USER_MEMORY_REGION, new", NULL, call_slot);
+	fail_each("SET_USER_MEMORY_REGION, flags", NULL, call_slot_log);
+	fail_each("GET_DIRTY_LOG", NULL, call_dirty_log);
+	fail_each("SET_USER_MEMORY_REGION, moved", NULL, call_slot_move);
+	fail_each("SET_USER_MEMORY_REGION, deleted", NULL, call_slot_delete);
+	EXPECT_ERRNO(call_slot_delete(NULL), EINVAL);
+}
+
+TEST(making_a_split_vm)
+{
+	need_injection();
+	vm = vm_bare();
+	fail_each("SPLIT_IRQCHIP", NULL, call_split);
+	fail_each("CREATE_VCPU", NULL, call_vcpu);
+}
+
+/* A slot that could not be changed is as it was: its memory is there, and not elsewhere. */
+TEST(slots_stay)
+{
+	struct kvm_dirty_log log = { .slot = 5, .dirty_bitmap = bitmap };
+	int moved = 0;
+
+	need_injection();
+	memory = mem_alloc(0x10000);
+	vm = vm_bare();
+	ASSERT_RET(call_slot(NULL), 0);
+	for (int n = 1; n < MOST; n++) {
+		nth_set(n);
+		moved = call_slot_move(NULL) == 0;
+		if (!nth_used() || moved)
+			break;
+		/* Where it would have gone is free, where it is, is not. */
+		ASSERT_RET(vm_slot(vm, 6, 0, 0x20000000, 0x1000, memory), 0);
+		ASSERT_RET(vm_slot(vm, 6, 0, 0, 0, NULL), 0);
+		EXPECT_ERRNO(vm_slot(vm, 6, 0, 0x10000000, 0x1000, memory), EEXIST);
+		EXPECT_ERRNO(ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log), ENOENT);
+	}
+	EXPECT_TRUE(moved);
+}
+
+/* ---- routes and eventfds ---- */
+
+static int event;
+
+static long call_routing(struct vcpu *vcpu)
+{
+	struct {
+		struct kvm_irq_routing head;
+		struct kvm_irq_routing_entry e[600];
+	} *t = calloc(1, sizeof(*t));
+	long r;
+
+	(void)vcpu;
+	t->head.nr = 600;
+	for (int i = 0; i < 600; i++)
+		t->e[i] = (struct kvm_irq_routing_entry) {
+			.gsi = i, .type = KVM_IRQ_ROUTING_MSI,
+			.u.msi = { .address_lo = 0xfee00000, .data = 0x40 },
+		};
+	r = ioctl(vm->fd, KVM_SET_GSI_ROUTING, t);
+	free(t);
+	return r;
+}
+
+static long irqfd(u32 flags, int resample)
+{
+	struct kvm_irqfd irqfd = { .fd = event, .gsi = 5, .flags = flags, .resamplefd = resample };
+
+	return ioctl(vm->fd, KVM_IRQFD, &irqfd);
+}
+
+static long call_irqfd(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return irqfd(0, 0);
+}
+
+static long call_irqfd_off(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return irqfd(KVM_IRQFD_FLAG_DEASSIGN, 0);
+}
+
+static int resample_event;
+
+static long call_irqfd_resample(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return irqfd(KVM_IRQFD_FLAG_RESAMPLE, resample_event);
+}
+
+static long ioeventfd(u32 flags, u64 addr)
+{
+	struct kvm_ioeventfd e = { .addr = addr, .len = 4, .fd = event, .flags = flags };
+
+	return ioctl(vm->fd, KVM_IOEVENTFD, &e);
+}
+
+static long call_ioeventfd(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return ioeventfd(0, 0x30000000);
+}
+
+static long call_ioeventfd_off(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return ioeventfd(KVM_IOEVENTFD_FLAG_DEASSIGN, 0x30000000);
+}
+
+static long call_ioeventfd_pio(struct vcpu *vcpu)
+{
+	(void)vcpu;
+	return ioeventfd(KVM_IOEVENTFD_FLAG_PIO, 0x900);
+}
+
+static long call_coalesced(struct vcpu *vcpu)
+{
+	struct kvm_coalesced_mmio_zone zone = { .addr = 0x40000000, .size = 0x1000 };
+
+	(void)vcpu;
+	return ioctl(vm->fd, KVM_REGISTER_COALESCED_MMIO, &zone);
+}
+
+static long call_coalesced_off(struct vcpu *vcpu)
+{
+	struct kvm_coalesced_mmio_zone zone = { .addr = 0x40000000, .size = 0x1000 };
+
+	(void)vcpu;
+	return ioctl(vm->fd, KVM_UNREGISTER_COALESCED_MMIO, &zone);
+}
+
+static long call_msr_filter(struct vcpu *vcpu)
+{
+	static u8 bits[512];
+	struct kvm_msr_filter filter = {
+		.ranges = {
+			{ .flags = 3, .nmsrs = 4096, .base = 0, .bitmap = bits },
+			{ .flags = 1, .nmsrs = 64, .base = 0xc0000000, .bitmap = bits },
+		},
+	};
+
+	(void)vcpu;
+	return ioctl(vm->fd, KVM_X86_SET_MSR_FILTER, &filter);
+}
+
+TEST(vm_ioctls)
+{
+	need_injection();
+	vm = vm_new_irqchip();
+	event = eventfd(0, EFD_NONBLOCK);
+	resample_event = eventfd(0, EFD_NONBLOCK);
+	fail_each("SET_GSI_ROUTING", NULL, call_routing);
+	fail_each("IRQFD", NULL, call_irqfd);
+	fail_each("IRQFD, deassign", NULL, call_irqfd_off);
+	fail_each("IRQFD, resample", NULL, call_irqfd_resample);
+	fail_each("IOEVENTFD", NULL, call_ioeventfd);
+	/* There once, and no more: another one is refused, and so is a second removal. */
+	EXPECT_ERRNO(call_ioeventfd(NULL), EEXIST);
+	fail_each("IOEVENTFD, deassign", NULL, call_ioeventfd_off);
+	EXPECT_ERRNO(call_ioeventfd_off(NULL), ENOENT);
+	fail_each("IOEVENTFD, PIO", NULL, call_ioeventfd_pio);
+	fail_each("REGISTER_COALESCED_MMIO", NULL, call_coalesced);
+	fail_each("UNREGISTER_COALESCED_MMIO", NULL, call_coalesced_off);
+	fail_each("X86_SET_MSR_FILTER", NULL, call_msr_filter);
+}
+
+/* ---- a vCPU's ioctls: what is set by them is what it was, until it is set ---- */
+
+static void guest(void)
+{
+	for (;;)
+		guest_sync(0x1234);
+}
+
+#define IOCTL(name, cmd, type, ...)						\
+static long call_##name(struct vcpu *vcpu)					\
+{										\
+	type arg = __VA_ARGS__;							\
+										\
+	return ioctl(vcpu->fd, cmd, &arg);					\
+}
+
+IOCTL(get_regs, KVM_GET_REGS, struct kvm_regs, {})
+IOCTL(get_sregs, KVM_GET_SREGS, struct kvm_sregs, {})
+IOCTL(get_fpu, KVM_GET_FPU, struct kvm_fpu, {})
+IOCTL(get_xcrs, KVM_GET_XCRS, struct kvm_xcrs, {})
+IOCTL(get_lapic, KVM_GET_LAPIC, struct kvm_lapic_state, {})
+IOCTL(get_events, KVM_GET_VCPU_EVENTS, struct kvm_vcpu_events, {})
+IOCTL(translate, KVM_TRANSLATE, struct kvm_translation, { .linear_address = 0x400000 })
+IOCTL(debug, KVM_SET_GUEST_DEBUG, struct kvm_guest_debug, { .control = KVM_GUESTDBG_ENABLE })
+IOCTL(set_regs, KVM_SET_REGS, struct kvm_regs, { .rip = 0x5555 })
+IOCTL(set_fpu, KVM_SET_FPU, struct kvm_fpu, { .fcw = 0x27f })
+IOCTL(set_debugregs, KVM_SET_DEBUGREGS, struct kvm_debugregs, { .dr6 = 0xffff0ff0, .dr7 = 0x401 })
+
+static long call_set_sregs(struct vcpu *vcpu)
+{
+	struct kvm_sregs sregs = {};
+
+	/* Their state, got without failures before, with another CR2. */
+	sregs = *(struct kvm_sregs *)memory;
+	sregs.cr2 = 0x98765000;
+	return ioctl(vcpu->fd, KVM_SET_SREGS, &sregs);
+}
+
+static long call_set_lapic(struct vcpu *vcpu)
+{
+	struct kvm_lapic_state lapic = *(struct kvm_lapic_state *)((u8 *)memory + 4096);
+
+	lapic.regs[APIC_TPR] = 0x30;
+	return ioctl(vcpu->fd, KVM_SET_LAPIC, &lapic);
+}
+
+static long call_xsave(struct vcpu *vcpu)
+{
+	static u8 buf[16384];
+
+	return ioctl(vcpu->fd, KVM_GET_XSAVE, buf) ?: ioctl(vcpu->fd, KVM_SET_XSAVE, buf);
+}
+
+static long call_set_msrs(struct vcpu *vcpu)
+{
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry e[2];
+	} msrs = {
+		{ .nmsrs = 2 },
+		{ { .index = 0xc0000081, .data = 0x1122334455667788 },
+		  { .index = 0xc0000082, .data = 0x7788 } },
+	};
+
+	return ioctl(vcpu->fd, KVM_SET_MSRS, &msrs);
+}
+
+static long call_cpuid(struct vcpu *vcpu)
+{
+	return ioctl(vcpu->fd, KVM_SET_CPUID2, (u8 *)memory + 8192);
+}
+
+static long call_irqchip_state(struct vcpu *vcpu)
+{
+	struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_IOAPIC };
+
+	return ioctl(vcpu->vm->fd, KVM_GET_IRQCHIP, &chip) ?:
+	       ioctl(vcpu->vm->fd, KVM_SET_IRQCHIP, &chip);
+}
+
+TEST(vcpu_ioctls)
+{
+	struct kvm_cpuid2 *cpuid;
+	struct vcpu *vcpu;
+
+	need_injection();
+	vcpu = guest_new_irqchip(guest);
+	vm = vcpu->vm;
+	memory = mem_alloc(0x10000);
+	vcpu_get_sregs(vcpu, memory);
+	xioctl(vcpu->fd, KVM_GET_LAPIC, (u8 *)memory + 4096);
+	cpuid = (void *)((u8 *)memory + 8192);
+	*cpuid = *supported_cpuid();
+	memcpy(cpuid->entries, supported_cpuid()->entries, cpuid->nent * sizeof(cpuid->entries[0]));
+	cpuid->nent--;		/* another than it has */
+
+	fail_each("GET_REGS", vcpu, call_get_regs);
+	fail_each("GET_SREGS", vcpu, call_get_sregs);
+	fail_each("GET_FPU", vcpu, call_get_fpu);
+	fail_each("GET_XCRS", vcpu, call_get_xcrs);
+	fail_each("GET_LAPIC", vcpu, call_get_lapic);
+	fail_each("GET_VCPU_EVENTS", vcpu, call_get_events);
+	fail_each("TRANSLATE", vcpu, call_translate);
+	fail_each("SET_GUEST_DEBUG", vcpu, call_debug);
+	fail_each("SET_REGS", vcpu, call_set_regs);
+	fail_each("SET_SREGS", vcpu, call_set_sregs);
+	fail_each("SET_FPU", vcpu, call_set_fpu);
+	fail_each("SET_DEBUGREGS", vcpu, call_set_debugregs);
+	fail_each("SET_LAPIC", vcpu, call_set_lapic);
+	fail_each("XSAVE", vcpu, call_xsave);
+	fail_each("SET_MSRS", vcpu, call_set_msrs);
+	fail_each("SET_CPUID2", vcpu, call_cpuid);
+	fail_each("IRQCHIP", vcpu, call_irqchip_state);
+}
+
+/* ---- KVM_RUN: what failed can be tried again, and the guest knows nothing of it ---- */
+
+static volatile u64 guest_sum;
+
+static void touch_guest(void)
+{
+	for (;;) {
+		/* Pages that nobody has touched: table pages have to be allocated for each. */
+		for (u64 at = GUEST_FREE; at < RAM_SIZE; at += 0x200000) {
+			*(volatile u64 *)at += at;
+			guest_sum += *(volatile u64 *)at == at;
+		}
+		apic_write(APIC_TPR, 0x20);
+		guest_sum += apic_read(APIC_TPR) == 0x20;
+		guest_sync(guest_sum);
+	}
+}
+
+TEST(run)
+{
+	int n, used, failed = 0;
+	u64 rounds = (RAM_SIZE - GUEST_FREE) / 0x200000 + 1;
+
+	need_injection();
+	for (n = 1; n < 120; n++) {
+		struct vcpu *vcpu = guest_new_irqchip(touch_guest);
+		long r;
+
+		nth_set(n);
+		r = ioctl(vcpu->fd, KVM_RUN, 0);
+		used = nth_used();
+		if (r < 0) {
+			failed++;
+			if (errno != ENOMEM && errno != EFAULT)
+				test_fail(__FILE__, __LINE__, "attempt %d: errno %d", n, errno);
+			r = ioctl(vcpu->fd, KVM_RUN, 0);
+		}
+		/* A read of guest memory that fails is an instruction that cannot be emulated. */
+		if (!(used && vcpu->run->exit_reason == KVM_EXIT_INTERNAL_ERROR)) {
+			struct kvm_regs regs;
+
+			ASSERT_RET(r, 0);
+			ASSERT_EQ(vcpu->run->exit_reason, KVM_EXIT_IO);
+			vcpu_get_regs(vcpu, &regs);
+			EXPECT_EQ(regs.rdi, rounds);
+		}
+		vm_free(vcpu->vm);
+		if (!used)
+			break;
+	}
+	EXPECT_TRUE(n < 120);
+	EXPECT_TRUE(failed > 0);
+	test_info("KVM_RUN: %d attempts failed", failed);
+}
