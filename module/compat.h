@@ -18,7 +18,9 @@
 #include <linux/smp.h>
 #include <linux/version.h>
 #include <linux/vtime.h>
+#include <asm/cpufeature.h>
 #include <asm/fpu/api.h>
+#include <asm/nospec-branch.h>
 
 int mhv_compat_init(void);
 void mhv_compat_exit(void);
@@ -69,6 +71,18 @@ static __always_inline void mhv_guest_state_exit(void)
 	instrumentation_begin();
 	trace_hardirqs_off_finish();
 	instrumentation_end();
+}
+
+/*
+ * Where a guest could steer what its VMM speculates on (VMSCAPE), the kernel
+ * has the predictors forgotten before the next return to user mode.
+ */
+static inline void mhv_note_guest_ran(void)
+{
+#ifdef X86_FEATURE_IBPB_EXIT_TO_USER
+	if (cpu_feature_enabled(X86_FEATURE_IBPB_EXIT_TO_USER))
+		this_cpu_write(x86_ibpb_exit_to_user, true);
+#endif
 }
 
 /*

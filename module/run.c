@@ -505,6 +505,7 @@ static void enter(struct mhv_vcpu *vcpu)
 	trace_mhv_entry(vcpu->id, vcpu->state.rip);
 	vtime_account_guest_enter();
 	mhv_backend->run(vcpu);
+	mhv_note_guest_ran();
 
 	/* Every exit leaves DR7 with no breakpoint on, the host's included. */
 	if (unlikely(hw_breakpoint_active()))

@@ -77,6 +77,8 @@ TEST(types_after_entry)
 	struct vcpu *vcpu = vcpu_new(vm_new(), 0);
 	struct kvm_sregs before, after;
 
+	if (guest_cpuid(1, 0).c & BIT(5))
+		test_skip("VMX enters with no segment that was not accessed");
 	vcpu_cpuid(vcpu);
 	vcpu->vm->ram[0x1000] = 0xe6;	/* OUT to port 0x80 */
 	vcpu->vm->ram[0x1001] = 0x80;

@@ -14,9 +14,7 @@
 #include <linux/slab.h>
 #include <linux/smp.h>
 #include <linux/spinlock.h>
-#include <asm/cpu_entry_area.h>
 #include <asm/debugreg.h>
-#include <asm/desc.h>
 #include <asm/intel_pt.h>
 #include <asm/mmu_context.h>
 #include <asm/tlbflush.h>
@@ -25,41 +23,7 @@
 #include "../emul/emulate.h"
 #include "vmx.h"
 
-/* MSRs that neither an exit nor an entry switches, and that no kernel code needs. */
-enum vmx_msr {
-	VMX_MSR_STAR, VMX_MSR_LSTAR, VMX_MSR_CSTAR, VMX_MSR_SFMASK, VMX_MSR_TSC_AUX,
-	VMX_NR_MSRS,
-};
-
-static const u32 vmx_msrs[VMX_NR_MSRS] = {
-	[VMX_MSR_STAR]		= MSR_STAR,
-	[VMX_MSR_LSTAR]		= MSR_LSTAR,
-	[VMX_MSR_CSTAR]		= MSR_CSTAR,
-	[VMX_MSR_SFMASK]	= MSR_SYSCALL_MASK,
-	[VMX_MSR_TSC_AUX]	= MSR_TSC_AUX,
-};
-
-/**
- * struct vmx_cpu - what VMX needs on each CPU
- * @vmxon: the page that VMXON wants
- * @active: the VMCSs that this CPU may hold parts of
- * @current_vmcs: the one that VMREAD and VMWRITE are about
- * @host_msr: what the host wants in the MSRs of vmx_msrs[]
- * @msr: what they hold now
- * @last: the vCPU that ran here last, never dereferenced
- * @on: VMX is on here, by us
- */
-struct vmx_cpu {
-	void *vmxon;
-	struct list_head active;
-	void *current_vmcs;
-	u64 host_msr[VMX_NR_MSRS];
-	u64 msr[VMX_NR_MSRS];
-	void *last;
-	bool on;
-};
-
-static DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
+DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
 static unsigned long *msr_bitmap;
 static unsigned long *vpids;		/* set: in use */
 static DEFINE_SPINLOCK(vpid_lock);
@@ -259,23 +223,6 @@ static int vmx_setup(void)
 	return 0;
 }
 
-static bool has_tsc_aux(void)
-{
-	return vmx_caps.ctl[VMX_PROC2] & SECONDARY_EXEC_ENABLE_RDTSCP &&
-	       (boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID));
-}
-
-static void vmx_read_host_msrs(struct vmx_cpu *vc)
-{
-	unsigned int i;
-
-	for (i = 0; i < VMX_NR_MSRS; i++) {
-		if (i != VMX_MSR_TSC_AUX || has_tsc_aux())
-			rdmsrl(vmx_msrs[i], vc->host_msr[i]);
-		vc->msr[i] = vc->host_msr[i];
-	}
-}
-
 /* Nothing that an earlier life of VMX left in the TLB has a tag that is free now. */
 static void vmx_flush_cpu(void)
 {
@@ -411,6 +358,9 @@ static void vmx_set_controls(struct vmx_vcpu *vmx)
 	vmwrite(VM_EXIT_MSR_STORE_COUNT, 0);
 	vmwrite(VM_EXIT_MSR_LOAD_COUNT, 0);
 	vmwrite(VM_ENTRY_MSR_LOAD_COUNT, 0);
+	vmwrite(VM_ENTRY_MSR_LOAD_ADDR, __pa(vmx->area->guest));
+	vmwrite(VM_EXIT_MSR_LOAD_ADDR, __pa(vmx->area->host));
+	vmx->nr_area = 0;
 	vmwrite(VM_ENTRY_INTR_INFO_FIELD, 0);
 	vmwrite(VMCS_LINK_POINTER, ~0ull);
 	vmwrite(VIRTUAL_APIC_PAGE_ADDR, __pa(vmx->apic));
@@ -493,7 +443,8 @@ static int vmx_vcpu_create(struct mhv_vcpu *vcpu)
 	vmx->cpu = -1;
 	vmx->vmcs = vmx_alloc_vmcs(NUMA_NO_NODE, GFP_KERNEL_ACCOUNT);
 	vmx->apic = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	if (!vmx->vmcs || !vmx->apic)
+	vmx->area = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
+	if (!vmx->vmcs || !vmx->apic || !vmx->area)
 		return -ENOMEM;
 	vmx->vpid = vmx_vpid_get();
 	return 0;
@@ -512,6 +463,7 @@ static void vmx_vcpu_destroy(struct mhv_vcpu *vcpu)
 	vmx_vpid_put(vmx->vpid);
 	free_page((unsigned long)vmx->vmcs);
 	free_page((unsigned long)vmx->apic);
+	free_page((unsigned long)vmx->area);
 }
 
 static void vmx_vcpu_reset(struct mhv_vcpu *vcpu, bool init)
@@ -525,42 +477,6 @@ static void vmx_vcpu_reset(struct mhv_vcpu *vcpu, bool init)
 	vmwrite(TPR_THRESHOLD, 0);
 	vmx->flush = true;
 	vmx_update_intercepts(vcpu);
-}
-
-/* Host state that is the same for as long as the VMCS is active on this CPU. */
-static void vmx_write_host_state(struct vmx_vcpu *vmx, int cpu)
-{
-	struct desc_ptr idt;
-	u64 val;
-
-	vmwrite(HOST_CR0, read_cr0() & ~X86_CR0_TS);
-	vmx->host_cr3 = __get_current_cr3_fast();
-	vmwrite(HOST_CR3, vmx->host_cr3);
-	vmx->host_cr4 = cr4_read_shadow();
-	vmwrite(HOST_CR4, vmx->host_cr4);
-	vmwrite(HOST_CS_SELECTOR, __KERNEL_CS);
-	vmwrite(HOST_SS_SELECTOR, __KERNEL_DS);
-	vmwrite(HOST_DS_SELECTOR, 0);
-	vmwrite(HOST_ES_SELECTOR, 0);
-	vmwrite(HOST_TR_SELECTOR, GDT_ENTRY_TSS * 8);
-	vmwrite(HOST_TR_BASE, (unsigned long)&get_cpu_entry_area(cpu)->tss.x86_tss);
-	vmwrite(HOST_GDTR_BASE, (unsigned long)get_cpu_gdt_ro(cpu));
-	store_idt(&idt);
-	vmwrite(HOST_IDTR_BASE, idt.address);
-	rdmsrl(MSR_GS_BASE, val);
-	vmwrite(HOST_GS_BASE, val);
-	rdmsrl(MSR_IA32_SYSENTER_CS, val);
-	vmwrite(HOST_IA32_SYSENTER_CS, (u32)val);
-	rdmsrl(MSR_IA32_SYSENTER_ESP, val);
-	vmwrite(HOST_IA32_SYSENTER_ESP, val);
-	rdmsrl(MSR_IA32_SYSENTER_EIP, val);
-	vmwrite(HOST_IA32_SYSENTER_EIP, val);
-	rdmsrl(MSR_IA32_CR_PAT, val);
-	vmwrite(HOST_IA32_PAT, val);
-	rdmsrl(MSR_EFER, val);
-	vmwrite(HOST_IA32_EFER, val);
-	vmwrite(HOST_RIP, (unsigned long)vmx_after_exit);
-	vmx->host_rsp = 0;	/* vmx_enter() writes it */
 }
 
 /*
@@ -604,88 +520,12 @@ static void vmx_vcpu_load(struct mhv_vcpu *vcpu, int cpu)
 	}
 }
 
-static void vmx_set_msr(struct vmx_cpu *vc, enum vmx_msr i, u64 val)
-{
-	if (vc->msr[i] == val)
-		return;
-	vc->msr[i] = val;
-	wrmsrl(vmx_msrs[i], val);
-}
-
-/**
- * vmx_load_msrs() - give the CPU the guest's MSRs
- * @vmx: the vCPU
- *
- * Context: the vCPU is switched to, or about to be.
- */
-void vmx_load_msrs(struct vmx_vcpu *vmx)
-{
-	const struct mhv_state *state = &vmx->vcpu.state;
-	struct vmx_cpu *vc = this_cpu_ptr(&vmx_cpu);
-
-	vmx_set_msr(vc, VMX_MSR_STAR, state->star);
-	vmx_set_msr(vc, VMX_MSR_LSTAR, state->lstar);
-	vmx_set_msr(vc, VMX_MSR_CSTAR, state->cstar);
-	vmx_set_msr(vc, VMX_MSR_SFMASK, state->sfmask);
-	wrmsrl(MSR_KERNEL_GS_BASE, vmx->kernel_gs_base);
-}
-
-/*
- * The first entry after vcpu_load(): put aside what only user mode needs, so
- * that it need not be switched at each entry and exit.  Selectors of user
- * segments must not be in the host state of a VMCS: then 0 is, and put() loads
- * them.
- */
-static noinline void vmx_switch_to_guest(struct vmx_vcpu *vmx)
-{
-	u64 fs_base;
-
-	vmx->switched = true;
-	savesegment(ds, vmx->host.ds);
-	savesegment(es, vmx->host.es);
-	savesegment(fs, vmx->host.fs);
-	savesegment(gs, vmx->host.gs);
-	store_ldt(vmx->host.ldt);
-	vmwrite(HOST_FS_SELECTOR, vmx->host.fs & 7 ? 0 : vmx->host.fs);
-	vmwrite(HOST_GS_SELECTOR, vmx->host.gs & 7 ? 0 : vmx->host.gs);
-	rdmsrl(MSR_FS_BASE, fs_base);
-	vmwrite(HOST_FS_BASE, fs_base);
-	rdmsrl(MSR_KERNEL_GS_BASE, vmx->host.kernel_gs_base);
-	vmx->host.debugctl = get_debugctlmsr();
-	vmx_load_msrs(vmx);
-}
-
-static noinline void vmx_switch_to_host(struct vmx_vcpu *vmx, struct vmx_cpu *vc)
-{
-	unsigned int i;
-
-	vmx->switched = false;
-	for (i = 0; i < VMX_NR_MSRS; i++)
-		vmx_set_msr(vc, i, vc->host_msr[i]);
-	rdmsrl(MSR_KERNEL_GS_BASE, vmx->kernel_gs_base);
-	/* An exit leaves LDTR empty, and loads null selectors for a user's. */
-	if (unlikely(vmx->host.ldt))
-		asm volatile("lldt %0" : : "m" (vmx->host.ldt));
-	if (unlikely(vmx->host.gs & 7))
-		load_gs_index(vmx->host.gs);
-	if (unlikely(vmx->host.fs & 7))
-		loadsegment(fs, vmx->host.fs);
-	if (unlikely(vmx->host.ds | vmx->host.es)) {
-		loadsegment(ds, vmx->host.ds);
-		loadsegment(es, vmx->host.es);
-	}
-	wrmsrl(MSR_KERNEL_GS_BASE, vmx->host.kernel_gs_base);
-	/* It also sets the limits of TSS and GDT to what they need not be. */
-	invalidate_tss_limit();
-	load_fixmap_gdt(smp_processor_id());
-}
-
 static void vmx_vcpu_put(struct mhv_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
 	if (vmx->switched)
-		vmx_switch_to_host(vmx, this_cpu_ptr(&vmx_cpu));
+		vmx_switch_to_host(vmx);
 }
 
 /* ---- before an entry ---- */
@@ -925,13 +765,14 @@ static void vmx_run(struct mhv_vcpu *vcpu)
 		vmx_switch_to_guest(vmx);
 	if (unlikely(vmx->flush))
 		vmx_flush_now(vmx);
-	if (unlikely(vc->msr[VMX_MSR_TSC_AUX] != (u32)vcpu->tsc_aux) && has_tsc_aux())
+	if (unlikely(vc->msr[VMX_MSR_TSC_AUX] != (u32)vcpu->tsc_aux) && vmx_has_tsc_aux())
 		vmx_set_msr(vc, VMX_MSR_TSC_AUX, (u32)vcpu->tsc_aux);
 	if (unlikely(state->shadow))
 		vmx_pending_debug(vmx);
 	if (unlikely(vmx->dr_lent))
 		vmx_lend_dr(vmx);
 	vmx_sync_host_cr(vmx);
+	vmx_switch_perf(vmx);
 	if (unlikely(flush_l1d))
 		wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
 	vmx->error = 0;

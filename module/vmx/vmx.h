@@ -11,6 +11,7 @@
 #define MHV_VMX_H
 
 #include <linux/list.h>
+#include <linux/percpu.h>
 #include <asm/asm.h>
 #include <asm/vmx.h>
 
@@ -47,11 +48,25 @@ struct vmx_caps {
 
 extern struct vmx_caps vmx_caps;
 
+#define VMX_AREA_MSRS	32
+
+/**
+ * struct vmx_msr_area - MSRs that are switched by the CPU, at each entry and exit
+ * @guest: what an entry loads
+ * @host: what an exit loads
+ */
+struct vmx_msr_area {
+	struct vmx_msr_entry guest[VMX_AREA_MSRS];
+	struct vmx_msr_entry host[VMX_AREA_MSRS];
+};
+
 /**
  * struct vmx_vcpu - the backend's part of a vCPU
  * @vcpu: the core's part; first
  * @vmcs: one page, that only the CPU knows the inside of
  * @apic: one page, in which the CPU keeps the guest's TPR
+ * @area: one page, the lists of MSRs that an entry and an exit load
+ * @nr_area: how many each of them has
  * @link: in the list of the VMCSs that are active on @cpu
  * @cpu: where the VMCS is active, or -1
  * @vpid: its tag in the TLB; 0: none
@@ -82,6 +97,8 @@ struct vmx_vcpu {
 	struct mhv_vcpu vcpu;
 	void *vmcs;
 	void *apic;
+	struct vmx_msr_area *area;
+	u32 nr_area;
 	struct list_head link;
 	int cpu;
 	u16 vpid;
@@ -111,6 +128,34 @@ struct vmx_vcpu {
 		u16 ds, es, fs, gs, ldt;
 	} host;
 };
+
+/* MSRs that neither an exit nor an entry switches, and that no kernel code needs. */
+enum vmx_msr {
+	VMX_MSR_STAR, VMX_MSR_LSTAR, VMX_MSR_CSTAR, VMX_MSR_SFMASK, VMX_MSR_TSC_AUX,
+	VMX_NR_MSRS,
+};
+
+/**
+ * struct vmx_cpu - what VMX needs on each CPU
+ * @vmxon: the page that VMXON wants
+ * @active: the VMCSs that this CPU may hold parts of
+ * @current_vmcs: the one that VMREAD and VMWRITE are about
+ * @host_msr: what the host wants in the MSRs of enum vmx_msr
+ * @msr: what they hold now
+ * @last: the vCPU that ran here last, never dereferenced
+ * @on: VMX is on here, by us
+ */
+struct vmx_cpu {
+	void *vmxon;
+	struct list_head active;
+	void *current_vmcs;
+	u64 host_msr[VMX_NR_MSRS];
+	u64 msr[VMX_NR_MSRS];
+	void *last;
+	bool on;
+};
+
+DECLARE_PER_CPU(struct vmx_cpu, vmx_cpu);
 
 static inline struct vmx_vcpu *to_vmx(struct mhv_vcpu *vcpu)
 {
@@ -161,7 +206,16 @@ void vmx_pending_debug(struct vmx_vcpu *vmx);
 
 /* vmx.c, for state.c and exits.c */
 void vmx_control(struct vmx_vcpu *vmx, enum vmx_word word, u32 bits, bool on);
+
+/* host.c */
+bool vmx_has_tsc_aux(void);
+void vmx_read_host_msrs(struct vmx_cpu *vc);
+void vmx_write_host_state(struct vmx_vcpu *vmx, int cpu);
+void vmx_set_msr(struct vmx_cpu *vc, enum vmx_msr i, u64 val);
 void vmx_load_msrs(struct vmx_vcpu *vmx);
+void vmx_switch_to_guest(struct vmx_vcpu *vmx);
+void vmx_switch_to_host(struct vmx_vcpu *vmx);
+void vmx_switch_perf(struct vmx_vcpu *vmx);
 
 /* exits.c */
 int vmx_handle_exit(struct mhv_vcpu *vcpu);
