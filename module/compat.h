@@ -22,6 +22,25 @@
 #include <asm/fpu/api.h>
 #include <asm/nospec-branch.h>
 
+/* What <linux/kvm.h> has since 6.8. */
+#ifndef KVM_SET_USER_MEMORY_REGION2
+#define KVM_CAP_USER_MEMORY2	231
+
+struct kvm_userspace_memory_region2 {
+	__u32 slot;
+	__u32 flags;
+	__u64 guest_phys_addr;
+	__u64 memory_size;
+	__u64 userspace_addr;
+	__u64 guest_memfd_offset;
+	__u32 guest_memfd;
+	__u32 pad1;
+	__u64 pad2[14];
+};
+
+#define KVM_SET_USER_MEMORY_REGION2 _IOW(KVMIO, 0x49, struct kvm_userspace_memory_region2)
+#endif
+
 int mhv_compat_init(void);
 void mhv_compat_exit(void);
 int mhv_user_mode_work(void);

@@ -19,6 +19,7 @@
 #include <linux/minihv.h>
 #include <asm/reboot.h>
 
+#include "compat.h"
 #include "backend.h"
 #include "compat.h"
 #include "ioctl.h"
@@ -246,6 +247,7 @@ static const struct {
 } caps[] = {
 	{ MINIHV_CAP_VERSION,			MINIHV_VERSION },
 	{ KVM_CAP_USER_MEMORY,			1 },
+	{ KVM_CAP_USER_MEMORY2,			1 },
 	{ KVM_CAP_DESTROY_MEMORY_REGION_WORKS,	1 },
 	{ KVM_CAP_JOIN_MEMORY_REGIONS_WORKS,	1 },
 	{ KVM_CAP_NR_MEMSLOTS,			MHV_NR_MEMSLOTS },

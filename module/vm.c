@@ -13,6 +13,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 
+#include "compat.h"
 #include "backend.h"
 #include "ioctl.h"
 
@@ -132,6 +133,10 @@ static long ioc_check_extension(void *obj, void *arg)
 	return mhv_check_extension(obj, (long)arg);
 }
 
+/*
+ * Both forms: the second begins like the first, and what it has more is for
+ * KVM_MEM_GUEST_MEMFD, a flag that is refused.
+ */
 static long ioc_set_memory_region(void *obj, void *arg)
 {
 	return mhv_memslot_set(obj, arg);
@@ -371,13 +376,16 @@ static long ioc_set_identity_map_addr(void *obj, void *arg)
 static long ioc_set_boot_cpu_id(void *obj, void *arg)
 {
 	struct mhv_vm *vm = obj;
-	long r = -EBUSY;
+	unsigned long id = (unsigned long)arg;
+	long r = 0;
 
 	mutex_lock(&vm->lock);
-	if (!vm->nr_vcpus) {
-		vm->boot_cpu_id = (unsigned long)arg;
-		r = 0;
-	}
+	if (vm->nr_vcpus)
+		r = -EBUSY;
+	else if (id > vm->max_vcpu_id)
+		r = -EINVAL;
+	else
+		vm->boot_cpu_id = id;
 	mutex_unlock(&vm->lock);
 	return r;
 }
@@ -478,6 +486,7 @@ static long cap_platform_info(struct mhv_vm *vm, const struct kvm_enable_cap *ca
 	return 0;
 }
 
+/* Once, and not below the id of the vCPU to boot: as KVM has it since 6.11. */
 static long cap_max_vcpu_id(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
 {
 	long r = -EINVAL;
@@ -485,7 +494,9 @@ static long cap_max_vcpu_id(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
 	if (cap->args[0] > MHV_MAX_VCPU_ID || !cap->args[0])
 		return -EINVAL;
 	mutex_lock(&vm->lock);
-	if (vm->max_vcpu_id == cap->args[0]) {
+	if (vm->boot_cpu_id > cap->args[0]) {
+		r = -EINVAL;
+	} else if (vm->max_vcpu_id == cap->args[0]) {
 		r = 0;
 	} else if (!vm->max_vcpu_id_set) {
 		vm->max_vcpu_id = cap->args[0];
@@ -583,6 +594,7 @@ static const struct mhv_ioctl vm_ioctls[] = {
 	{ KVM_CHECK_EXTENSION,		VALUE,	ioc_check_extension },
 	{ KVM_CREATE_VCPU,		VALUE,	ioc_create_vcpu },
 	{ KVM_SET_USER_MEMORY_REGION,	IN,	ioc_set_memory_region },
+	{ KVM_SET_USER_MEMORY_REGION2,	IN,	ioc_set_memory_region },
 	{ KVM_GET_DIRTY_LOG,		IN,	ioc_get_dirty_log },
 	{ KVM_CLEAR_DIRTY_LOG,		IN,	ioc_clear_dirty_log },
 	{ KVM_RESET_DIRTY_RINGS,	0,	ioc_reset_dirty_rings },

@@ -60,6 +60,22 @@ TEST(without_irqchip)
 	EXPECT_ERRNO(ioctl(vm->fd, KVM_SET_PIT2, &pit), ENXIO);
 }
 
+/* KVM before 6.11 lets the vCPU to boot have an id that none may have. */
+TEST(boot_cpu_id_bound)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_MAX_VCPU_ID, .args = { 3 } };
+	struct vm *vm;
+
+	NEED_CAP(KVM_CAP_SET_BOOT_CPU_ID);
+	vm = vm_bare();
+	EXPECT_RET(ioctl(vm->fd, KVM_SET_BOOT_CPU_ID, 4L), 0);
+	EXPECT_ERRNO(ioctl(vm->fd, KVM_ENABLE_CAP, &cap), EINVAL);
+	cap.args[0] = 4;
+	EXPECT_RET(ioctl(vm->fd, KVM_ENABLE_CAP, &cap), 0);
+	EXPECT_ERRNO(ioctl(vm->fd, KVM_SET_BOOT_CPU_ID, 5L), EINVAL);
+	EXPECT_RET(ioctl(vm->fd, KVM_SET_BOOT_CPU_ID, 1L), 0);
+}
+
 TEST(boot_cpu_id)
 {
 	struct vm *vm;
