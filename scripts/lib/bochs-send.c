@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Copy standard input to port 0xe9, which Bochs passes to its own standard output byte by byte: in a
- * host on Bochs it is the one way out that no baud rate slows down. To be linked statically.
+ * Copy standard input to port 0xe9, which Bochs passes to its own standard output byte by byte: in
+ * a host on Bochs it is the one way out that no baud rate slows down. To be linked statically.
  */
 #include <stdio.h>
 #include <sys/io.h>
