@@ -187,6 +187,25 @@ TEST(shadow_kinds)
 	}
 }
 
+static void out_guest(void)
+{
+	for (;;)
+		asm volatile("outb %%al, $0x10\n outb %%al, $0x11" : : "a" (0));
+}
+
+/* The second OUT is the first instruction of its entry: no shadow, of whatever the host did. */
+TEST(no_shadow)
+{
+	struct vcpu *vcpu = guest_new(out_guest);
+
+	expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x10, 1, 1);
+	get(vcpu);
+	EXPECT_EQ(events.interrupt.shadow, 0);
+	expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x11, 1, 1);
+	get(vcpu);
+	EXPECT_EQ(events.interrupt.shadow, 0);
+}
+
 TEST(refused)
 {
 	struct vcpu *vcpu = start();

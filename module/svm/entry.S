@@ -85,13 +85,14 @@ SYM_FUNC_START(svm_enter)
 	mov R13(%rsi), %r13
 	mov R14(%rsi), %r14
 	mov R15(%rsi), %r15
-	mov RSI(%rsi), %rsi
-
 	/*
 	 * RFLAGS.IF of the host decides whether host interrupts make the guest
 	 * exit (V_INTR_MASKING); GIF is clear, so none is taken before VMRUN.
+	 * VMRUN must not be the next instruction: CPUs take STI's shadow for the
+	 * guest's if it exits before it has executed an instruction.
 	 */
 	sti
+	mov RSI(%rsi), %rsi
 2:	vmrun %rax
 	cli
 
