@@ -75,6 +75,7 @@ struct diff {
 	struct kvm_cpuid2 *cpuid;	/* what both devices offer */
 	u32 cpuid_nent;			/* how many entries vCPU 0 has */
 	int mode;			/* of the CPU, kind insn: enum cpu_mode */
+	bool stepping;			/* the guest runs in single steps */
 	void *priv;
 };
 

@@ -95,9 +95,7 @@ static int run_to_exit(struct diff *d, int i)
 	for (int ticks = 0; ticks < MAX_TICKS; ) {
 		int ret = ioctl(d->vcpu[i], KVM_RUN, 0L);
 
-		if (!ret || (errno != EINTR && errno != EAGAIN))
-			return ret;
-		if (errno == EAGAIN || d->run[i]->immediate_exit)
+		if (!ret || (errno != EINTR && errno != EAGAIN) || d->run[i]->immediate_exit)
 			return ret;
 		ticks++;
 		if (!ioctl(d->vcpu[i], KVM_GET_MP_STATE, &mp) &&
@@ -123,16 +121,27 @@ static void answer(struct diff *d, u8 *data, unsigned int n, u64 address, unsign
 }
 
 /* Is this the exit of a handler or of a program's end, after which nothing is left to do? */
-static bool is_end(const struct kvm_run *run)
+static bool is_end(struct diff *d, int i)
 {
-	return run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_OUT &&
-	       run->io.port < 0x100;
+	const struct kvm_run *run = d->run[i];
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+	u64 at;
+
+	if (run->exit_reason != KVM_EXIT_IO || run->io.direction != KVM_EXIT_IO_OUT)
+		return false;
+	ioctl(d->vcpu[i], KVM_GET_REGS, &regs);
+	ioctl(d->vcpu[i], KVM_GET_SREGS, &sregs);
+	at = sregs.cs.base + regs.rip;
+	return at < DIFF_RAM - 2 && d->ram[at] == 0xe6 && d->ram[at + 2] == 0xf4;
 }
 
 void run_vcpu(struct diff *d, int i, unsigned int exits)
 {
 	struct kvm_run *run = d->run[i];
+	unsigned int answers = 0;
 
+	fflush(stdout);		/* if the host does not live through this, it is known why */
 	set_timer(TICK_NS);
 	for (unsigned int n = 0; n < exits && !d->stop; n++) {
 		int ret = run_to_exit(d, i);
@@ -140,15 +149,17 @@ void run_vcpu(struct diff *d, int i, unsigned int exits)
 		if (d->stop)
 			break;
 		show_exit(d, i, ret);
-		if (ret || is_end(run))
+		if (ret || is_end(d, i))
 			break;
 		if (run->exit_reason == KVM_EXIT_IO) {
-			if (run->io.direction == KVM_EXIT_IO_IN)
-				answer(d, (u8 *)run + run->io.data_offset,
-				       run->io.size * run->io.count, run->io.port, n);
+			for (u32 k = 0; k < run->io.count; k++, answers++)
+				if (run->io.direction == KVM_EXIT_IO_IN)
+					answer(d, (u8 *)run + run->io.data_offset + k * run->io.size,
+					       run->io.size, run->io.port, answers);
 		} else if (run->exit_reason == KVM_EXIT_MMIO) {
 			if (!run->mmio.is_write)
-				answer(d, run->mmio.data, run->mmio.len, run->mmio.phys_addr, n);
+				answer(d, run->mmio.data, run->mmio.len, run->mmio.phys_addr,
+				       answers++);
 		} else if (run->exit_reason != KVM_EXIT_DEBUG &&
 			   run->exit_reason != KVM_EXIT_IRQ_WINDOW_OPEN) {
 			break;

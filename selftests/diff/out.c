@@ -8,7 +8,7 @@
  */
 #include <stdlib.h>
 
-#include "diff.h"
+#include "modes.h"
 
 #define MAX_WORDS	24		/* of one structure in one step; the rest is summed up */
 
@@ -110,6 +110,10 @@ static void show_events(struct diff *d, int i)
 		now.exception.has_error_code = 0;
 		now.exception.error_code = 0;
 	}
+	if (!now.interrupt.injected) {
+		now.interrupt.nr = 0;
+		now.interrupt.soft = 0;
+	}
 	snprintf(name, sizeof(name), "v%d events", i);
 	say_words(d, name, &now, d->shown[i].events, sizeof(now), 1);
 }
@@ -162,6 +166,8 @@ void show_vcpu(struct diff *d, int i)
 {
 	char name[24];
 
+	if (d->stop)
+		return;
 	show_regs(d, i);
 	SHOW(d, i, KVM_GET_SREGS2, struct kvm_sregs2, sregs, 8);
 	show_events(d, i);
@@ -193,18 +199,37 @@ static void show_chips(struct diff *d)
 	say_words(d, "pit", &pit, d->pit_shown, sizeof(pit), 1);
 }
 
+/*
+ * The page table's entries for devices: for a write after a read KVM does not walk again, and does
+ * not set the dirty bit.
+ */
+static void hide_dirty(struct diff *d, u8 *table)
+{
+	unsigned int size = d->mode == MODE_PAGED32 ? 4 : 8;
+
+	for (u64 n = DIFF_MMIO >> 12; n < 0x60; n++)
+		table[n * size] &= ~0x40;
+}
+
 void show_vm(struct diff *d)
 {
-	show_chips(d);
-	if (!d->ram)
+	if (d->stop || !d->ram)
 		return;
+	show_chips(d);
 	for (u64 page = 0; page < DIFF_RAM; page += 0x1000) {
+		u8 now[0x1000];
 		char name[24];
 
 		if (!memcmp(d->ram + page, d->ram_shown + page, 0x1000))
 			continue;
+		memcpy(now, d->ram + page, sizeof(now));
+		if (page == DIFF_PT + 0x3000)
+			hide_dirty(d, now);
+		/* Sometimes the TF that makes steps is in what KVM pushes, sometimes not. */
+		if (page == DIFF_STACK - 0x1000 && d->stepping)
+			memcpy(now, d->ram_shown + page, sizeof(now));
 		snprintf(name, sizeof(name), "ram %05llx", (unsigned long long)page);
-		say_words(d, name, d->ram + page, d->ram_shown + page, 0x1000, 8);
+		say_words(d, name, now, d->ram_shown + page, 0x1000, 8);
 	}
 }
 
@@ -217,12 +242,16 @@ static void show_bytes(struct diff *d, const char *what, const u8 *data, unsigne
 	say(d, "%s data %s", what, text);
 }
 
+/* Into how many exits the accesses of a string instruction are cut is up to the hypervisor. */
 static void show_io(struct diff *d, struct kvm_run *run, const char *vcpu)
 {
-	say(d, "%s exit io dir %u size %u port %x count %u", vcpu, run->io.direction, run->io.size,
-	    run->io.port, run->io.count);
-	if (run->io.direction == KVM_EXIT_IO_OUT)
-		show_bytes(d, vcpu, (u8 *)run + run->io.data_offset, run->io.size * run->io.count);
+	for (u32 n = 0; n < run->io.count && n < 64; n++) {
+		say(d, "%s exit io dir %u size %u port %x", vcpu, run->io.direction, run->io.size,
+		    run->io.port);
+		if (run->io.direction == KVM_EXIT_IO_OUT)
+			show_bytes(d, vcpu, (u8 *)run + run->io.data_offset + n * run->io.size,
+				   run->io.size);
+	}
 }
 
 static void show_reason(struct diff *d, struct kvm_run *run, const char *vcpu)
@@ -238,9 +267,8 @@ static void show_reason(struct diff *d, struct kvm_run *run, const char *vcpu)
 			show_bytes(d, vcpu, run->mmio.data, run->mmio.len);
 		break;
 	case KVM_EXIT_DEBUG:
-		say(d, "%s exit debug exception %x pc %llx dr6 %llx dr7 %llx", vcpu,
-		    run->debug.arch.exception, run->debug.arch.pc, run->debug.arch.dr6,
-		    run->debug.arch.dr7);
+		say(d, "%s exit debug exception %x pc %llx dr6 %llx", vcpu,
+		    run->debug.arch.exception, run->debug.arch.pc, run->debug.arch.dr6);
 		break;
 	case KVM_EXIT_FAIL_ENTRY:
 		say(d, "%s exit fail-entry %llx", vcpu,
@@ -272,6 +300,8 @@ void show_exit(struct diff *d, int i, int ret)
 		say_ret(d, ret, "%s run", vcpu);
 	else
 		show_reason(d, run, vcpu);
+	if (!ret && run->exit_reason == KVM_EXIT_IO && run->io.count > 1)
+		return;
 	say(d, "%s ready %u if %u flags %x cr8 %llx apic-base %llx", vcpu,
 	    run->ready_for_interrupt_injection, run->if_flag, run->flags, run->cr8,
 	    run->apic_base);

@@ -155,7 +155,7 @@ static void set_debugregs(struct diff *d)
 		r.dr6 = rnd_value(d);
 		break;
 	case 1:
-		r.dr7 = rnd_value(d);
+		r.dr7 = rnd_value(d) & ~0xffff0000ULL;	/* no data breakpoints: TCG */
 		break;
 	case 2:
 		r.flags = below(d, 2);
@@ -419,7 +419,8 @@ static void set_guest_debug(struct diff *d)
 
 	if (one_in(d, 8))
 		g.control = rnd(d);
-	g.arch.debugreg[7] = one_in(d, 2) ? rnd_value(d) : 0x400 | below(d, 0x100);
+	g.control &= ~KVM_GUESTDBG_SINGLESTEP;	/* of kind insn */
+	g.arch.debugreg[7] = 0x400 | below(d, 0x100);
 	for (int i = 0; i < 4; i++)
 		g.arch.debugreg[i] = DIFF_CODE + below(d, 4);
 	say_ret(d, ioctl(VCPU(d), KVM_SET_GUEST_DEBUG, &g), "guest-debug %x", g.control);
