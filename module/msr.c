@@ -806,8 +806,11 @@ static u32 io_entries(struct mhv_vcpu *vcpu, struct kvm_msr_entry *e, u32 nr, bo
 			r = mhv_msr_set(vcpu, e[i].index, e[i].data, true);
 		else
 			r = mhv_msr_get(vcpu, e[i].index, &e[i].data, true);
-		if (r)
+		if (r) {
+			if (!write && (!vcpu || r == MHV_MSR_UNKNOWN))
+				e[i].data = 0;	/* as KVM tells it */
 			break;
+		}
 	}
 	return i;
 }

@@ -124,6 +124,9 @@ TEST(counts)
 	msrs.entries[0].data = 99;
 	EXPECT_RET(ioctl(vcpu->fd, KVM_GET_MSRS, &msrs), 2);
 	EXPECT_EQ(msrs.entries[0].data, 1);
+	/* One that there is not reads as 0, and those after it are left alone. */
+	EXPECT_EQ(msrs.entries[2].data, 0);
+	EXPECT_EQ(msrs.entries[3].data, 4);
 	msrs.head.nmsrs = 0;
 	EXPECT_RET(ioctl(vcpu->fd, KVM_SET_MSRS, &msrs), 0);
 	msrs.head.nmsrs = 256;
