@@ -107,3 +107,13 @@ TEST(wakes_all)
 	for (int id = 0; id < 4; id++)
 		vcpu_join(&vm->vcpu[id]);
 }
+
+/* An id that nobody has: nobody takes it, and that is no error, before any vCPU ran either. */
+TEST(nobody)
+{
+	struct vm *vm = vm_new_irqchip();
+
+	vcpu_cpuid(vcpu_new(vm, 0));
+	EXPECT_RET(msi(vm, 0xdf << 12, VECTOR), 0);
+	EXPECT_RET(msi(vm, 2 << 12 | 8, VECTOR | 0x100), 0);
+}

@@ -11,6 +11,7 @@
 #include <asm/apicdef.h>
 
 #include "minihv.h"
+#include "lapic.h"
 #include "trace.h"
 
 #define ROUTING_CHIPS	3	/* KVM_IRQCHIP_PIC_MASTER, _PIC_SLAVE, _IOAPIC */
@@ -200,7 +201,9 @@ int mhv_irq_line(struct mhv_vm *vm, struct kvm_irq_level *line, bool status)
  * @vm: the VM
  * @msi: the message
  *
- * Returns how many LAPICs took it, 0 if it was blocked, or -EINVAL.
+ * Context: may sleep.
+ * Returns how many LAPICs took it, 0 if it was blocked or nobody has the id,
+ * or -EINVAL.
  */
 int mhv_signal_msi(struct mhv_vm *vm, const struct kvm_msi *msi)
 {
@@ -208,6 +211,8 @@ int mhv_signal_msi(struct mhv_vm *vm, const struct kvm_msi *msi)
 
 	if (vm->irqchip.mode == MHV_IRQCHIP_NONE || (msi->flags & ~KVM_MSI_VALID_DEVID))
 		return -EINVAL;
+	/* The answer for an id that nobody has is the map's. */
+	lapic_map_update(vm);
 	return msi_send(vm, &m);
 }
 
