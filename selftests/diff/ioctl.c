@@ -37,9 +37,7 @@ struct row {
 static const struct row rows[] = {
 	ROW(DEV, GET_API_VERSION, NONE), ROW(DEV, CREATE_VM, VALUE),
 	ROW(DEV, CHECK_EXTENSION, VALUE), ROW(DEV, GET_VCPU_MMAP_SIZE, NONE),
-	ROW(DEV, GET_MSR_INDEX_LIST, COUNTED | TIME),
-	ROW(DEV, GET_SUPPORTED_CPUID, COUNTED | TIME),
-	ROW(DEV, GET_MSR_FEATURE_INDEX_LIST, COUNTED), ROW(DEV, GET_MSRS, COUNTED),
+	ROW(DEV, GET_MSR_FEATURE_INDEX_LIST, COUNTED | TIME), ROW(DEV, GET_MSRS, COUNTED),
 	ROW(DEV, X86_GET_MCE_CAP_SUPPORTED, POINTER),
 	ROW(VM, CHECK_EXTENSION, VALUE), ROW(VM, CREATE_VCPU, VALUE),
 	ROW(VM, SET_USER_MEMORY_REGION, POINTER), ROW(VM, GET_DIRTY_LOG, POINTER),
@@ -127,7 +125,11 @@ static void amend(struct diff *d, u32 cmd, u8 *at)
 				msrs->entries[i].index = 0x174;
 		break;
 	case KVM_SET_VCPU_EVENTS:
-		events->flags &= ~KVM_VCPUEVENT_VALID_SMM;
+		events->flags &= ~(KVM_VCPUEVENT_VALID_SMM | KVM_VCPUEVENT_VALID_TRIPLE_FAULT);
+		if (events->exception.injected)
+			events->interrupt.injected = 0;
+		if (events->exception.injected || events->interrupt.injected)
+			events->nmi.injected = 0;
 		break;
 	case KVM_SET_PIT:
 	case KVM_SET_PIT2:

@@ -47,6 +47,14 @@ static void put_out(struct code *c, u8 port, u8 value)
 	put_n(c, 0xe6 | port << 8, 2);
 }
 
+/* A delivery mode; without system management mode there is no SMI. */
+static u32 rnd_delivery(struct diff *d)
+{
+	u32 mode = one_in(d, 2) ? 0 : below(d, 8);
+
+	return (mode == 2 ? 0 : mode) << 8;
+}
+
 static u32 rnd_vector(struct diff *d)
 {
 	return one_in(d, 8) ? below(d, 0x20) : 0x20 + below(d, 0xd0);
@@ -74,7 +82,8 @@ static void lapic_write(struct diff *d, struct code *c)
 		put_store(c, LAPIC + 0xf0, below(d, 0x200) | (one_in(d, 4) ? 0 : 0x100));
 		break;
 	case 6:
-		put_store(c, LAPIC + pick(d, lvt), rnd_vector(d) | (rnd(d) & 0x1f700));
+		put_store(c, LAPIC + pick(d, lvt),
+			  rnd_vector(d) | rnd_delivery(d) | (rnd(d) & 0x1f000));
 		break;
 	case 7:
 		put_store(c, LAPIC + 0x320, 0x10000 | rnd_vector(d) | (rnd(d) & 0x60000));
@@ -90,11 +99,11 @@ static void lapic_write(struct diff *d, struct code *c)
 
 static void icr_write(struct diff *d, struct code *c)
 {
-	u32 low = rnd_vector(d) | (one_in(d, 2) ? 0 : below(d, 8)) << 8 | below(d, 2) << 11 |
+	u32 low = rnd_vector(d) | rnd_delivery(d) | below(d, 2) << 11 |
 		  (one_in(d, 4) ? 0x8000 : 0x4000) | (one_in(d, 2) ? 0 : below(d, 4)) << 18;
 
 	if (one_in(d, 16))
-		low = rnd(d);
+		low = rnd(d) | 0x400;
 	put_store(c, LAPIC + 0x310, (one_in(d, 6) ? rnd(d) & 0xff : below(d, 3)) << 24);
 	put_store(c, LAPIC + 0x300, low);
 }
@@ -110,7 +119,7 @@ static void ioapic_write(struct diff *d, struct code *c)
 		put_store(c, IOAPIC + 0x10, (one_in(d, 4) ? rnd(d) & 0xff : below(d, 3)) << 24);
 	}
 	put_store(c, IOAPIC, reg);
-	put_store(c, IOAPIC + 0x10, rnd_vector(d) | (one_in(d, 2) ? 0 : below(d, 8) << 8) |
+	put_store(c, IOAPIC + 0x10, rnd_vector(d) | rnd_delivery(d) |
 		  (rnd(d) & 0xa800) | (one_in(d, 4) ? 0x10000 : 0));
 	if (one_in(d, 4))
 		put_load(c, IOAPIC + 0x10 * below(d, 5));
@@ -209,7 +218,7 @@ static void message(struct diff *d)
 	struct kvm_msi m = {
 		.address_lo = LAPIC | (one_in(d, 6) ? rnd(d) & 0xff : below(d, 3)) << 12 |
 			      (rnd(d) & 0xc),
-		.data = rnd_vector(d) | (one_in(d, 2) ? 0 : below(d, 8)) << 8 |
+		.data = rnd_vector(d) | rnd_delivery(d) |
 			(one_in(d, 4) ? rnd(d) & 0xc000 : 0),
 	};
 
@@ -244,6 +253,8 @@ static void set_chip(struct diff *d)
 	}
 	for (u64 n = 1 + below(d, 3); n; n--)
 		chip.chip.dummy[below(d, size)] = rnd(d);
+	if (chip.chip_id == 2)
+		chip.chip.ioapic.ioregsel &= 0xff;	/* a register of 8 bits */
 	say_ret(d, ioctl(d->vm, KVM_SET_IRQCHIP, &chip), "set-irqchip %x", chip.chip_id);
 }
 

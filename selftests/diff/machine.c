@@ -154,8 +154,9 @@ void run_vcpu(struct diff *d, int i, unsigned int exits)
 		if (run->exit_reason == KVM_EXIT_IO) {
 			for (u32 k = 0; k < run->io.count; k++, answers++)
 				if (run->io.direction == KVM_EXIT_IO_IN)
-					answer(d, (u8 *)run + run->io.data_offset + k * run->io.size,
-					       run->io.size, run->io.port, answers);
+					answer(d, (u8 *)run + run->io.data_offset +
+					       k * run->io.size, run->io.size, run->io.port,
+					       answers);
 		} else if (run->exit_reason == KVM_EXIT_MMIO) {
 			if (!run->mmio.is_write)
 				answer(d, run->mmio.data, run->mmio.len, run->mmio.phys_addr,

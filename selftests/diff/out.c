@@ -110,6 +110,10 @@ static void show_events(struct diff *d, int i)
 		now.exception.has_error_code = 0;
 		now.exception.error_code = 0;
 	}
+	if (!now.exception.pending) {
+		now.exception_has_payload = 0;
+		now.exception_payload = 0;
+	}
 	if (!now.interrupt.injected) {
 		now.interrupt.nr = 0;
 		now.interrupt.soft = 0;
@@ -273,6 +277,7 @@ static void show_reason(struct diff *d, struct kvm_run *run, const char *vcpu)
 	case KVM_EXIT_FAIL_ENTRY:
 		say(d, "%s exit fail-entry %llx", vcpu,
 		    run->fail_entry.hardware_entry_failure_reason);
+		d->stop = true;		/* how far it came before, the host's interrupts say */
 		break;
 	case KVM_EXIT_INTERNAL_ERROR:
 		say(d, "%s exit internal-error %u", vcpu, run->internal.suberror);

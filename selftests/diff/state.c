@@ -173,6 +173,10 @@ static void set_events(struct diff *d)
 	u8 *bytes = (u8 *)&e;
 
 	ioctl(VCPU(d), KVM_GET_VCPU_EVENTS, &e);
+	if (!e.exception.injected && !e.exception.pending)
+		memset(&e.exception, 0, sizeof(e.exception));
+	if (!e.interrupt.injected)
+		e.interrupt.nr = 0;
 	for (u64 n = 1 + below(d, 4); n; n--) {
 		switch (below(d, 10)) {
 		case 0:
@@ -211,7 +215,8 @@ static void set_events(struct diff *d)
 			break;
 		}
 	}
-	e.flags &= ~KVM_VCPUEVENT_VALID_SMM;
+	/* KVM looks at the triple fault last, and has changed the rest when it refuses it. */
+	e.flags &= ~(KVM_VCPUEVENT_VALID_SMM | KVM_VCPUEVENT_VALID_TRIPLE_FAULT);
 	/* Both devices deliver one event at a time; that two are half delivered, cannot be. */
 	if (e.exception.injected) {
 		e.interrupt.injected = 0;
@@ -297,7 +302,7 @@ static u32 any_msr(struct diff *d)
 			msr = index[below(d, n)];
 		else
 			msr = pick(d, bases) + below(d, 32);
-	} while (msr_hidden(msr) || msr_is_clock(msr));
+	} while (~msr_mask(msr) || msr_is_clock(msr));
 	return msr;
 }
 
