@@ -184,8 +184,12 @@ static void tsc_write_host(struct mhv_vcpu *vcpu, u64 val)
 		if (!check_tsc_unstable()) {
 			offset = clock->last_tsc_offset;
 		} else {
-			/* What the one written last has become by now. */
-			val = clock->last_tsc_write +
+			/*
+			 * A new vCPU is where the others have come to by now.  One
+			 * that is restored goes on by what has passed since the last
+			 * one was: never behind what it has seen.
+			 */
+			val = (val ?: clock->last_tsc_write) +
 			      mul_u64_u32_div(now - clock->last_tsc_ns,
 					      vcpu->clock.tsc_khz, 1000000);
 			offset = val - scale_tsc(vcpu, pair.tsc);
@@ -197,6 +201,30 @@ static void tsc_write_host(struct mhv_vcpu *vcpu, u64 val)
 	clock->last_tsc_offset = offset;
 	raw_spin_unlock_irqrestore(&clock->lock, flags);
 
+	set_offset(vcpu, offset);
+}
+
+/**
+ * mhv_tsc_set_offset - KVM_VCPU_TSC_OFFSET is written
+ * @vcpu: the vCPU, loaded
+ * @offset: what is added to the host's TSC; TSCs that are written to the VM's
+ *	other vCPUs within a second are matched with it
+ *
+ * Context: vcpu->mutex held.
+ */
+void mhv_tsc_set_offset(struct mhv_vcpu *vcpu, u64 offset)
+{
+	struct mhv_vm_clock *clock = &vcpu->vm->clock;
+	struct clock_pair pair;
+	unsigned long flags;
+
+	read_pair(&pair);
+	raw_spin_lock_irqsave(&clock->lock, flags);
+	clock->last_tsc_ns = pair.ns;
+	clock->last_tsc_write = scale_tsc(vcpu, pair.tsc) + offset;
+	clock->last_tsc_khz = vcpu->clock.tsc_khz;
+	clock->last_tsc_offset = offset;
+	raw_spin_unlock_irqrestore(&clock->lock, flags);
 	set_offset(vcpu, offset);
 }
 
@@ -223,6 +251,46 @@ void mhv_tsc_write(struct mhv_vcpu *vcpu, u64 val, bool host)
 	mhv_tsc_adjust(vcpu, delta);
 }
 
+/*
+ * The ratio for a frequency; 0 is the host's own.  -EINVAL for one that is not
+ * the host's within 250 ppm where the CPU cannot scale, or not that far.
+ */
+static int tsc_ratio_of(u32 khz, u64 *ratio)
+{
+	const struct mhv_caps *caps = &mhv_backend->caps;
+	u64 tolerance = div_u64((u64)tsc_khz * TSC_TOLERANCE_PPM, 1000000);
+
+	*ratio = 0;
+	if (!khz)
+		return -EINVAL;
+	if (khz >= tsc_khz - tolerance && khz <= tsc_khz + tolerance)
+		return 0;
+	if (!caps->tsc_scaling)
+		return -EINVAL;
+	*ratio = mul_u64_u32_div(BIT_ULL(caps->tsc_ratio_frac_bits), khz, tsc_khz);
+	return !*ratio || *ratio >= caps->tsc_max_ratio ? -EINVAL : 0;
+}
+
+/**
+ * mhv_set_default_tsc_khz - KVM_SET_TSC_KHZ of a VM
+ * @vm: the VM
+ * @khz: frequency of the TSC of vCPUs to come; 0: the host's
+ *
+ * Context: any.
+ * Return: 0, or -EINVAL as mhv_set_tsc_khz().
+ */
+int mhv_set_default_tsc_khz(struct mhv_vm *vm, u32 khz)
+{
+	u64 ratio;
+
+	if (!khz)
+		khz = tsc_khz;
+	if (tsc_ratio_of(khz, &ratio))
+		return -EINVAL;
+	WRITE_ONCE(vm->default_tsc_khz, khz);
+	return 0;
+}
+
 /**
  * mhv_set_tsc_khz - KVM_SET_TSC_KHZ
  * @vcpu: the vCPU, loaded
@@ -234,21 +302,12 @@ void mhv_tsc_write(struct mhv_vcpu *vcpu, u64 val, bool host)
  */
 int mhv_set_tsc_khz(struct mhv_vcpu *vcpu, u32 khz)
 {
-	const struct mhv_caps *caps = &mhv_backend->caps;
-	u64 tolerance = div_u64((u64)tsc_khz * TSC_TOLERANCE_PPM, 1000000);
-	u64 ratio = 0;
+	u64 ratio;
 
 	if (!khz)
 		khz = tsc_khz;
-	if (!khz)
+	if (tsc_ratio_of(khz, &ratio))
 		return -EINVAL;
-	if (khz < tsc_khz - tolerance || khz > tsc_khz + tolerance) {
-		if (!caps->tsc_scaling)
-			return -EINVAL;
-		ratio = mul_u64_u32_div(BIT_ULL(caps->tsc_ratio_frac_bits), khz, tsc_khz);
-		if (!ratio || ratio >= caps->tsc_max_ratio)
-			return -EINVAL;
-	}
 	mhv_state_change(vcpu, MHV_G_TSC);
 	vcpu->clock.tsc_khz = khz;
 	vcpu->clock.tsc_ratio = ratio;

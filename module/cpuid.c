@@ -8,6 +8,7 @@
  */
 #include <linux/mm.h>
 #include <linux/nospec.h>
+#include <linux/sched/stat.h>
 #include <linux/uaccess.h>
 #include <asm/cpufeature.h>
 #include <asm/fpu/xcr.h>
@@ -161,7 +162,11 @@ static void fix_kvm_signature(struct kvm_cpuid_entry2 *e)
 static void fix_kvm_features(struct kvm_cpuid_entry2 *e)
 {
 	e->eax = BIT(KVM_FEATURE_CLOCKSOURCE) | BIT(KVM_FEATURE_CLOCKSOURCE2) |
-		 BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT) | BIT(KVM_FEATURE_NOP_IO_DELAY);
+		 BIT(KVM_FEATURE_CLOCKSOURCE_STABLE_BIT) | BIT(KVM_FEATURE_NOP_IO_DELAY) |
+		 BIT(KVM_FEATURE_PV_UNHALT) | BIT(KVM_FEATURE_PV_SEND_IPI) |
+		 BIT(KVM_FEATURE_PV_SCHED_YIELD);
+	if (sched_info_on())
+		e->eax |= BIT(KVM_FEATURE_STEAL_TIME);
 }
 
 static void fix_extended_max(struct kvm_cpuid_entry2 *e)
@@ -648,6 +653,10 @@ void mhv_cpuid_runtime(struct mhv_vcpu *vcpu)
 			set_bit_if(&e->ecx, F(MWAIT),
 				   vcpu->misc_enable & MSR_IA32_MISC_ENABLE_MWAIT);
 	}
+	/* Nobody wakes a vCPU whose HLT does not exit. */
+	e = vcpu_find(vcpu, KVM_CPUID_FEATURES, 0);
+	if (e && vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_HLT)
+		e->eax &= ~BIT(KVM_FEATURE_PV_UNHALT);
 	e = vcpu_find(vcpu, 0xd, 0);
 	if (e)
 		e->ebx = xstate_size(vcpu->xcr0, false);

@@ -153,9 +153,12 @@ int mhv_emulation_failure(struct mhv_vcpu *vcpu, const u8 *bytes, unsigned int n
 	const char *name;
 	u64 info1, info2;
 
-	mhv_queue_exception(vcpu, X86_TRAP_UD);
-	if (mhv_cpl(vcpu))
-		return MHV_RESUME;
+	/* Userspace that wants to see all of them decides what becomes of the guest. */
+	if (!(READ_ONCE(vcpu->vm->caps) & BIT(MHV_VMCAP_EMUL_FAIL_EXIT))) {
+		mhv_queue_exception(vcpu, X86_TRAP_UD);
+		if (mhv_cpl(vcpu))
+			return MHV_RESUME;
+	}
 	run->exit_reason = KVM_EXIT_INTERNAL_ERROR;
 	run->emulation_failure.suberror = KVM_INTERNAL_ERROR_EMULATION;
 	run->emulation_failure.ndata = 5;
@@ -654,6 +657,13 @@ static u64 hc_sched_yield(struct mhv_vcpu *vcpu, u64 apic_id)
 	return 0;
 }
 
+/* Whoever is kicked has something to do: let it have this CPU if it has none. */
+static u64 hc_kick(struct mhv_vcpu *vcpu, u64 apic_id)
+{
+	mhv_pv_kick(vcpu->vm, apic_id);
+	return hc_sched_yield(vcpu, apic_id);
+}
+
 /**
  * mhv_pv_allows() - may the guest use a paravirtual feature?
  * @vcpu: the vCPU
@@ -688,6 +698,9 @@ void mhv_hypercall(struct mhv_vcpu *vcpu)
 		ret = 0;	/* the exit itself was the poll */
 	else if (nr == KVM_HC_SCHED_YIELD && mhv_pv_allows(vcpu, KVM_FEATURE_PV_SCHED_YIELD))
 		ret = hc_sched_yield(vcpu, mhv_gpr(vcpu, MHV_RBX));
+	else if (nr == KVM_HC_KICK_CPU && vcpu->lapic &&
+		 mhv_pv_allows(vcpu, KVM_FEATURE_PV_UNHALT))
+		ret = hc_kick(vcpu, mhv_gpr(vcpu, MHV_RCX));
 	else if (nr == KVM_HC_SEND_IPI && vcpu->lapic &&
 		 mhv_pv_allows(vcpu, KVM_FEATURE_PV_SEND_IPI))
 		ret = mhv_lapic_pv_ipi(vcpu->vm, mhv_gpr(vcpu, MHV_RBX), mhv_gpr(vcpu, MHV_RCX),
@@ -695,6 +708,53 @@ void mhv_hypercall(struct mhv_vcpu *vcpu)
 	else
 		ret = -KVM_ENOSYS;
 	mhv_set_gpr(vcpu, MHV_RAX, long_mode ? ret : (u32)ret);
+}
+
+static int complete_hypercall(struct mhv_vcpu *vcpu)
+{
+	u64 ret = vcpu->run->hypercall.ret;
+
+	if (mhv_rip(vcpu) != vcpu->pio.rip)
+		return MHV_RESUME;
+	mhv_set_gpr(vcpu, MHV_RAX, mhv_is_64bit_mode(vcpu) ? ret : (u32)ret);
+	return mhv_skip(vcpu, vcpu->pio.next_rip);
+}
+
+/* The guest tells which of its memory is shared with the host: userspace's matter. */
+static int map_gpa_range(struct mhv_vcpu *vcpu, u64 next)
+{
+	bool long_mode = mhv_is_64bit_mode(vcpu);
+	u64 mask = long_mode ? ~0ULL : U32_MAX;
+	u64 gpa = mhv_gpr(vcpu, MHV_RBX) & mask, n = mhv_gpr(vcpu, MHV_RCX) & mask;
+	struct kvm_run *run = vcpu->run;
+
+	if (!PAGE_ALIGNED(gpa) || !n || (gpa >> PAGE_SHIFT) + n <= gpa >> PAGE_SHIFT) {
+		mhv_set_gpr(vcpu, MHV_RAX, (u64)-KVM_EINVAL & mask);
+		return mhv_skip(vcpu, next);
+	}
+	run->exit_reason = KVM_EXIT_HYPERCALL;
+	run->hypercall.nr = KVM_HC_MAP_GPA_RANGE;
+	run->hypercall.args[0] = gpa;
+	run->hypercall.args[1] = n;
+	run->hypercall.args[2] = mhv_gpr(vcpu, MHV_RDX) & mask;
+	run->hypercall.longmode = long_mode;
+	vcpu->pio.rip = mhv_rip(vcpu);
+	vcpu->pio.next_rip = next;
+	vcpu->complete = complete_hypercall;
+	return MHV_USER;
+}
+
+static int exit_hypercall(struct mhv_vcpu *vcpu, u64 next)
+{
+	u64 nr = mhv_gpr(vcpu, MHV_RAX);
+
+	if (!mhv_is_64bit_mode(vcpu))
+		nr = (u32)nr;
+	if (unlikely(nr == KVM_HC_MAP_GPA_RANGE) && !mhv_cpl(vcpu) &&
+	    READ_ONCE(vcpu->vm->exit_hypercalls) & BIT(KVM_HC_MAP_GPA_RANGE))
+		return map_gpa_range(vcpu, next);
+	mhv_hypercall(vcpu);
+	return mhv_skip(vcpu, next);
 }
 
 /**
@@ -707,8 +767,7 @@ int mhv_exit_hypercall(struct mhv_vcpu *vcpu)
 
 	if (!mhv_backend->next_rip(vcpu, &next))
 		return MHV_RESUME;
-	mhv_hypercall(vcpu);
-	return mhv_skip(vcpu, next);
+	return exit_hypercall(vcpu, next);
 }
 
 /* ---- port I/O ---- */
@@ -936,10 +995,8 @@ int mhv_exit_exception(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
 		return debug_exit(vcpu, ev->vector, 0);
 	if (ev->vector == X86_TRAP_UD && mhv_emul_forced(vcpu))
 		return mhv_emulate(vcpu, NULL, 0);
-	if (ev->vector == X86_TRAP_UD && is_foreign_hypercall(vcpu)) {
-		mhv_hypercall(vcpu);
-		return mhv_skip(vcpu, vcpu->state.rip + 3);
-	}
+	if (ev->vector == X86_TRAP_UD && is_foreign_hypercall(vcpu))
+		return exit_hypercall(vcpu, vcpu->state.rip + 3);
 	mhv_queue_event(vcpu, ev);
 	return MHV_RESUME;
 }

@@ -15,6 +15,7 @@
 #include <linux/module.h>
 #include <linux/preempt.h>
 #include <linux/reboot.h>
+#include <linux/sched/stat.h>
 #include <linux/syscore_ops.h>
 #include <linux/minihv.h>
 #include <asm/reboot.h>
@@ -218,6 +219,16 @@ static long dev_get_mce_cap(void *obj, void *arg)
 	return 0;
 }
 
+static long dev_has_attr(void *obj, void *arg)
+{
+	return mhv_dev_attr(arg, false);
+}
+
+static long dev_get_attr(void *obj, void *arg)
+{
+	return mhv_dev_attr(arg, true);
+}
+
 static const struct mhv_ioctl dev_ioctls[] = {
 	{ KVM_GET_API_VERSION,		MHV_IOC_ZERO,	dev_get_api_version },
 	{ KVM_CREATE_VM,		MHV_IOC_VALUE,	dev_create_vm },
@@ -228,6 +239,8 @@ static const struct mhv_ioctl dev_ioctls[] = {
 	{ KVM_GET_MSR_FEATURE_INDEX_LIST, MHV_IOC_USER,	dev_get_msr_feature_list },
 	{ KVM_GET_MSRS,			MHV_IOC_USER,	dev_get_msrs },
 	{ KVM_X86_GET_MCE_CAP_SUPPORTED, MHV_IOC_OUT,	dev_get_mce_cap },
+	{ KVM_HAS_DEVICE_ATTR,		MHV_IOC_IN,	dev_has_attr },
+	{ KVM_GET_DEVICE_ATTR,		MHV_IOC_IN,	dev_get_attr },
 };
 
 static long dev_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
@@ -314,6 +327,10 @@ static const struct {
 	{ KVM_CAP_X86_USER_SPACE_MSR,		1 },
 	{ KVM_CAP_X86_MSR_FILTER,		1 },
 	{ KVM_CAP_ENFORCE_PV_FEATURE_CPUID,	1 },
+	{ KVM_CAP_SYS_ATTRIBUTES,		1 },
+	{ KVM_CAP_VCPU_ATTRIBUTES,		1 },
+	{ KVM_CAP_EXIT_HYPERCALL,		MHV_EXIT_HYPERCALLS },
+	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE,	1 },
 	{ KVM_CAP_BINARY_STATS_FD,		1 },
 	{ KVM_CAP_DISABLE_QUIRKS,		1 },
 	{ KVM_CAP_DISABLE_QUIRKS2,		MHV_QUIRKS },
@@ -321,6 +338,25 @@ static const struct {
 	{ KVM_CAP_ENABLE_CAP_VM,		1 },
 	{ KVM_CAP_CHECK_EXTENSION_VM,		1 },
 };
+
+/**
+ * mhv_exits_to_disable() - instructions that guests can be left to execute
+ *
+ * MWAIT only where the CPU wakes from it by any interrupt, and its timers go
+ * on meanwhile.
+ *
+ * Return: KVM_X86_DISABLE_EXITS_*.
+ */
+u32 mhv_exits_to_disable(void)
+{
+	u32 exits = KVM_X86_DISABLE_EXITS_PAUSE | KVM_X86_DISABLE_EXITS_HLT |
+		    KVM_X86_DISABLE_EXITS_CSTATE;
+
+	if (boot_cpu_has(X86_FEATURE_MWAIT) && !boot_cpu_has_bug(X86_BUG_MONITOR) &&
+	    boot_cpu_has(X86_FEATURE_ARAT))
+		exits |= KVM_X86_DISABLE_EXITS_MWAIT;
+	return exits;
+}
 
 /**
  * mhv_check_extension() - KVM_CHECK_EXTENSION
@@ -338,7 +374,13 @@ int mhv_check_extension(struct mhv_vm *vm, long cap)
 		return min_t(unsigned int, num_online_cpus(), MHV_MAX_VCPUS);
 	case KVM_CAP_XSAVE2:
 		return max_t(unsigned int, mhv_xsave_size(), sizeof(struct kvm_xsave));
+	case KVM_CAP_STEAL_TIME:
+		return sched_info_on();
+	case KVM_CAP_X86_DISABLE_EXITS:
+		return mhv_exits_to_disable();
 	case KVM_CAP_TSC_CONTROL:
+		return mhv_backend->caps.tsc_scaling;
+	case KVM_CAP_VM_TSC_CONTROL:
 		return mhv_backend->caps.tsc_scaling;
 	}
 	for (i = 0; i < ARRAY_SIZE(caps); i++)

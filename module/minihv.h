@@ -32,6 +32,7 @@
 #define MHV_MINIHV_H
 
 #include <linux/kvm.h>
+#include <linux/kvm_para.h>
 #include <linux/kvm_types.h>
 #include <linux/hrtimer.h>
 #include <linux/mmu_notifier.h>
@@ -66,6 +67,7 @@
 				 KVM_X86_QUIRK_MISC_ENABLE_NO_MWAIT |				\
 				 KVM_X86_QUIRK_FIX_HYPERCALL_INSN |				\
 				 KVM_X86_QUIRK_MWAIT_NEVER_UD_FAULTS)
+#define MHV_EXIT_HYPERCALLS	BIT(KVM_HC_MAP_GPA_RANGE)	/* that userspace may serve */
 #define MHV_MAX_CPUID		80	/* entries; what the smallest client takes */
 
 /* What a handler of the core returns, beside -errno. */
@@ -213,6 +215,7 @@ enum mhv_request {
 	MHV_REQ_TRIPLE_FAULT,	/* leave with KVM_EXIT_SHUTDOWN */
 	MHV_REQ_SCAN_EOI,	/* the set of vectors whose EOI is reported changed */
 	MHV_REQ_CLOCK,		/* write the kvmclock page anew */
+	MHV_REQ_STEAL,		/* write the page of stolen time */
 	MHV_REQ_IOAPIC_EOI,	/* leave with KVM_EXIT_IOAPIC_EOI */
 	MHV_REQ_MSR_FILTER,	/* other MSRs are filtered than before */
 	MHV_REQ_NMI,		/* take vcpu->nmi_queued into account */
@@ -291,9 +294,17 @@ struct mhv_vcpu_mce {
 	bool status_writable;	/* [v] HWCR.McStatusWrEn */
 };
 
+/* Time that the host took from a vCPU (pv.c). */
+struct mhv_steal {
+	u64 msr;		/* MSR_KVM_STEAL_TIME */
+	u64 last;		/* the thread's delay when last told */
+	pid_t thread;		/* whose that was */
+	bool shown_preempted;	/* the page says that the vCPU does not run */
+};
+
 /* Where userspace finds the frames that a vCPU dirtied (mem/dirty_ring.c). */
 struct mhv_dirty_ring {
-	spinlock_t lock;		/* who adds */
+	raw_spinlock_t lock;		/* who adds */
 	struct kvm_dirty_gfn *gfns;	/* [I] NULL without dirty rings */
 	u32 nr;				/* [I] entries; a power of two, or 0 */
 	u32 dirty;			/* entries added so far */
@@ -362,6 +373,7 @@ struct mhv_vcpu {
 	u32 features;			/* [v] enum mhv_guest_feature, from the CPUID */
 	u32 emul_features;		/* [v] EMUL_FEAT_*, likewise */
 	u32 pv_features;		/* [v] KVM_FEATURE_*, likewise */
+	bool pv_unhalted;		/* [a] KVM_HC_KICK_CPU: the next HLT ends at once */
 	bool pv_enforced;		/* [v] the guest may use no others */
 	bool cpuid_set;			/* [v] userspace has set one */
 	bool ran;			/* [v] entered at least once */
@@ -369,6 +381,7 @@ struct mhv_vcpu {
 	struct mhv_msr_store *msrs;	/* [I] plain values of MSRs: msr.c */
 	struct mhv_vcpu_clock clock;	/* [v] */
 	struct mhv_vcpu_mce mce;	/* [v] */
+	struct mhv_steal steal;		/* [t] */
 
 	u32 guest_debug;		/* [v] KVM_GUESTDBG_* */
 	u64 debug_dr[4];		/* [v] the debugger's DR0 to DR3 */
@@ -438,6 +451,8 @@ struct mhv_vm {
 	u64 disabled_quirks;		/* [l] KVM_X86_QUIRK_* that userspace does without */
 	u32 user_msrs;			/* [l] KVM_MSR_EXIT_REASON_* that userspace serves */
 	struct mhv_msr_filter *msr_filter; /* [l] read in srcu; NULL: all MSRs are allowed */
+	u32 disabled_exits;		/* [l] KVM_X86_DISABLE_EXITS_*, of vCPUs to come */
+	u32 exit_hypercalls;		/* [l] BIT(KVM_HC_*) that userspace serves */
 	u32 manual_dirty_log;		/* [l] KVM_DIRTY_LOG_* */
 	u32 dirty_ring_bytes;		/* [l] of each vCPU's dirty ring; 0: bitmaps */
 	u64 tss_addr;			/* [l] stored; no backend of ours uses it */
@@ -454,6 +469,7 @@ enum mhv_vm_cap {
 	MHV_VMCAP_X2APIC_NO_BCAST,	/* X2APIC_API: 0xff is no broadcast */
 	MHV_VMCAP_EXC_PAYLOAD,		/* exception payloads are userspace's */
 	MHV_VMCAP_TRIPLE_FAULT,		/* pending triple faults are userspace's */
+	MHV_VMCAP_EMUL_FAIL_EXIT,	/* userspace sees each failed emulation */
 	MHV_VMCAP_NO_PLATFORM_INFO,	/* guests cannot read MSR_PLATFORM_INFO */
 };
 
@@ -662,11 +678,13 @@ int mhv_mce_inject(struct mhv_vcpu *vcpu, const struct kvm_x86_mce *mce);
 /* ---- clock.c ---- */
 u64 mhv_guest_tsc(struct mhv_vcpu *vcpu, u64 host_tsc);
 void mhv_tsc_write(struct mhv_vcpu *vcpu, u64 val, bool host);
+void mhv_tsc_set_offset(struct mhv_vcpu *vcpu, u64 offset);
 void mhv_tsc_adjust(struct mhv_vcpu *vcpu, s64 delta);
 u64 mhv_vm_clock_ns(struct mhv_vm *vm);
 int mhv_get_clock(struct mhv_vm *vm, struct kvm_clock_data *data);
 int mhv_set_clock(struct mhv_vm *vm, const struct kvm_clock_data *data);
 int mhv_set_tsc_khz(struct mhv_vcpu *vcpu, u32 khz);
+int mhv_set_default_tsc_khz(struct mhv_vm *vm, u32 khz);
 int mhv_kvmclock_set(struct mhv_vcpu *vcpu, u64 val);
 void mhv_wall_clock_set(struct mhv_vm *vm, u64 gpa);
 int mhv_kvmclock_stopped(struct mhv_vcpu *vcpu);
@@ -676,6 +694,16 @@ void mhv_clock_suspend(void);
 void mhv_clock_resume(struct mhv_vm *vm);
 void mhv_clock_vm_init(struct mhv_vm *vm);
 void mhv_clock_vcpu_init(struct mhv_vcpu *vcpu);
+
+/* ---- pv.c ---- */
+int mhv_steal_set(struct mhv_vcpu *vcpu, u64 val);
+void mhv_steal_update(struct mhv_vcpu *vcpu);
+void mhv_steal_preempted(struct mhv_vcpu *vcpu);
+void mhv_pv_kick(struct mhv_vm *vm, u64 apic_id);
+
+/* ---- attr.c ---- */
+int mhv_dev_attr(const struct kvm_device_attr *attr, bool get);
+int mhv_vcpu_attr(struct mhv_vcpu *vcpu, const struct kvm_device_attr *attr, unsigned int cmd);
 
 /* ---- exits.c ---- */
 void mhv_queue_exception(struct mhv_vcpu *vcpu, u8 vector);
@@ -721,6 +749,7 @@ long mhv_vm_create(unsigned long type);
 void mhv_vm_get(struct mhv_vm *vm);
 void mhv_vm_put(struct mhv_vm *vm);
 void mhv_vms_resumed(void);
+u32 mhv_exits_to_disable(void);
 int mhv_check_extension(struct mhv_vm *vm, long cap);
 int mhv_hardware_get(void);
 void mhv_hardware_put(void);

@@ -199,6 +199,17 @@ static int set_wall_clock(struct mhv_vcpu *vcpu, const struct msr_access *a, u64
 	return 0;
 }
 
+static int get_steal(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
+{
+	*val = vcpu->steal.msr;
+	return !mhv_pv_allows(vcpu, KVM_FEATURE_STEAL_TIME);
+}
+
+static int set_steal(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
+{
+	return mhv_pv_allows(vcpu, KVM_FEATURE_STEAL_TIME) ? mhv_steal_set(vcpu, val) : 1;
+}
+
 /* ---- system state ---- */
 
 static int get_efer(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
@@ -577,6 +588,7 @@ static const struct msr_row rows[] = {
 	  .set = set_wall_clock },
 	{ MSR_KVM_SYSTEM_TIME_NEW, .flags = MSR_LISTED, .get = get_system_time,
 	  .set = set_system_time },
+	{ MSR_KVM_STEAL_TIME, .flags = MSR_LISTED, .get = get_steal, .set = set_steal },
 
 	{ MSR_EFER, .get = get_efer, .set = set_efer },
 	{ MSR_STAR, .flags = MSR_LISTED, STATE(star, SYSMSR), .get = get_state,

@@ -370,6 +370,8 @@ static int serve_requests(struct mhv_vcpu *vcpu)
 		mhv_lapic_scan_eoi(vcpu);
 	if (mhv_take_request(vcpu, MHV_REQ_CLOCK))
 		mhv_clock_update(vcpu);
+	if (mhv_take_request(vcpu, MHV_REQ_STEAL))
+		mhv_steal_update(vcpu);
 	if (mhv_take_request(vcpu, MHV_REQ_IOAPIC_EOI)) {
 		vcpu->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
 		vcpu->run->eoi.vector = vcpu->eoi_vector;
@@ -570,7 +572,7 @@ static bool has_work(struct mhv_vcpu *vcpu)
 		return false;
 	if (vcpu->mp_state == KVM_MP_STATE_RUNNABLE)
 		return true;
-	if (vcpu->exception.type || vcpu->reinject.type)
+	if (vcpu->exception.type || vcpu->reinject.type || READ_ONCE(vcpu->pv_unhalted))
 		return true;
 	if ((vcpu->nmi_pending || atomic_read(&vcpu->nmi_queued)) && nmi_allowed(vcpu))
 		return true;
@@ -606,6 +608,7 @@ static int halted(struct mhv_vcpu *vcpu)
 	if ((vcpu->mp_state == KVM_MP_STATE_HALTED ||
 	     vcpu->mp_state == KVM_MP_STATE_AP_RESET_HOLD) && has_work(vcpu)) {
 		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
+		WRITE_ONCE(vcpu->pv_unhalted, false);
 		mhv_request(vcpu, MHV_REQ_EVENT);
 	}
 	return MHV_RESUME;
@@ -778,6 +781,8 @@ static void sched_in(struct preempt_notifier *pn, int cpu)
 	mhv_clock_load(vcpu, cpu);
 	if (vcpu->lapic)
 		mhv_lapic_load(vcpu, cpu);
+	if (vcpu->steal.msr & KVM_MSR_ENABLED)
+		mhv_request(vcpu, MHV_REQ_STEAL);
 	WRITE_ONCE(vcpu->cpu, cpu);
 	__this_cpu_write(loaded_vcpu, vcpu);
 }
@@ -786,8 +791,11 @@ static void sched_out(struct preempt_notifier *pn, struct task_struct *next)
 {
 	struct mhv_vcpu *vcpu = container_of(pn, struct mhv_vcpu, preempt);
 
-	if (task_is_running(current))
+	if (task_is_running(current)) {
 		WRITE_ONCE(vcpu->preempted, true);
+		if (vcpu->steal.msr & KVM_MSR_ENABLED)
+			mhv_steal_preempted(vcpu);
+	}
 	mhv_backend->vcpu_put(vcpu);
 	WRITE_ONCE(vcpu->cpu, -1);
 	__this_cpu_write(loaded_vcpu, NULL);
@@ -816,6 +824,8 @@ void mhv_vcpu_load(struct mhv_vcpu *vcpu)
 	mhv_clock_load(vcpu, cpu);
 	if (vcpu->lapic)
 		mhv_lapic_load(vcpu, cpu);
+	if (vcpu->steal.msr & KVM_MSR_ENABLED)
+		mhv_request(vcpu, MHV_REQ_STEAL);
 	WRITE_ONCE(vcpu->cpu, cpu);
 	__this_cpu_write(loaded_vcpu, vcpu);
 	put_cpu();

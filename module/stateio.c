@@ -689,6 +689,10 @@ int mhv_get_mp_state(struct mhv_vcpu *vcpu, struct kvm_mp_state *mp)
 			return r;
 	}
 	mp->mp_state = vcpu->mp_state;
+	/* It is about to wake, which nothing else of its state says. */
+	if ((mp->mp_state == KVM_MP_STATE_HALTED ||
+	     mp->mp_state == KVM_MP_STATE_AP_RESET_HOLD) && READ_ONCE(vcpu->pv_unhalted))
+		mp->mp_state = KVM_MP_STATE_RUNNABLE;
 	return 0;
 }
 

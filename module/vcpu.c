@@ -306,6 +306,21 @@ static long ioc_set_vapic_addr(void *obj, void *arg)
 	return va->vapic_addr ? -EINVAL : 0;
 }
 
+static long ioc_has_attr(void *obj, void *arg)
+{
+	return mhv_vcpu_attr(obj, arg, KVM_HAS_DEVICE_ATTR);
+}
+
+static long ioc_get_attr(void *obj, void *arg)
+{
+	return mhv_vcpu_attr(obj, arg, KVM_GET_DEVICE_ATTR);
+}
+
+static long ioc_set_attr(void *obj, void *arg)
+{
+	return mhv_vcpu_attr(obj, arg, KVM_SET_DEVICE_ATTR);
+}
+
 static long ioc_get_stats_fd(void *obj, void *arg)
 {
 	struct mhv_vcpu *vcpu = obj;
@@ -368,6 +383,9 @@ static const struct mhv_ioctl vcpu_ioctls[] = {
 	{ KVM_ENABLE_CAP,	IN,		ioc_enable_cap },
 	{ KVM_SET_VAPIC_ADDR,	IN,		ioc_set_vapic_addr },
 	{ KVM_GET_STATS_FD,	0,		ioc_get_stats_fd },
+	{ KVM_HAS_DEVICE_ATTR,	IN,		ioc_has_attr },
+	{ KVM_GET_DEVICE_ATTR,	IN,		ioc_get_attr },
+	{ KVM_SET_DEVICE_ATTR,	IN,		ioc_set_attr },
 };
 
 static long vcpu_ioctl_locked(struct mhv_vcpu *vcpu, unsigned int cmd, unsigned long arg)

@@ -422,6 +422,16 @@ static long ioc_get_stats_fd(void *obj, void *arg)
 	return mhv_stats_fd(obj, NULL);
 }
 
+static long ioc_get_tsc_khz(void *obj, void *arg)
+{
+	return READ_ONCE(((struct mhv_vm *)obj)->default_tsc_khz);
+}
+
+static long ioc_set_tsc_khz(void *obj, void *arg)
+{
+	return mhv_set_default_tsc_khz(obj, (unsigned long)arg);
+}
+
 /* ---- KVM_ENABLE_CAP ---- */
 
 static long cap_split_irqchip(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
@@ -543,6 +553,38 @@ static long cap_manual_dirty_log(struct mhv_vm *vm, const struct kvm_enable_cap 
 	return 0;
 }
 
+static long cap_disable_exits(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~(u64)KVM_X86_DISABLE_VALID_EXITS)
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	/* Those that this host cannot do without are not disabled. */
+	vm->disabled_exits |= cap->args[0] & mhv_exits_to_disable();
+	mutex_unlock(&vm->lock);
+	return 0;
+}
+
+static long cap_exit_hypercall(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~(u64)MHV_EXIT_HYPERCALLS)
+		return -EINVAL;
+	WRITE_ONCE(vm->exit_hypercalls, cap->args[0]);
+	return 0;
+}
+
+static long cap_emulation_failure(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
+{
+	if (cap->args[0] & ~1ULL)
+		return -EINVAL;
+	mutex_lock(&vm->lock);
+	if (cap->args[0])
+		vm->caps |= BIT(MHV_VMCAP_EMUL_FAIL_EXIT);
+	else
+		vm->caps &= ~BIT(MHV_VMCAP_EMUL_FAIL_EXIT);
+	mutex_unlock(&vm->lock);
+	return 0;
+}
+
 static long cap_dirty_ring(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
 {
 	long r = -EINVAL;
@@ -565,6 +607,9 @@ static const struct {
 	{ KVM_CAP_MSR_PLATFORM_INFO,	cap_platform_info },
 	{ KVM_CAP_MAX_VCPU_ID,		cap_max_vcpu_id },
 	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, cap_manual_dirty_log },
+	{ KVM_CAP_X86_DISABLE_EXITS,	cap_disable_exits },
+	{ KVM_CAP_EXIT_HYPERCALL,	cap_exit_hypercall },
+	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE, cap_emulation_failure },
 	{ KVM_CAP_DIRTY_LOG_RING,	cap_dirty_ring },
 	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, cap_dirty_ring },
 	{ KVM_CAP_X86_USER_SPACE_MSR,	cap_user_space_msr },
@@ -623,6 +668,8 @@ static const struct mhv_ioctl vm_ioctls[] = {
 	{ KVM_GET_NR_MMU_PAGES,		VALUE,	ioc_get_nr_mmu_pages },
 	{ KVM_GET_CLOCK,		OUT,	ioc_get_clock },
 	{ KVM_SET_CLOCK,		IN,	ioc_set_clock },
+	{ KVM_GET_TSC_KHZ,		0,	ioc_get_tsc_khz },
+	{ KVM_SET_TSC_KHZ,		VALUE,	ioc_set_tsc_khz },
 	{ KVM_ENABLE_CAP,		IN,	ioc_enable_cap },
 	{ KVM_GET_STATS_FD,		0,	ioc_get_stats_fd },
 	{ KVM_X86_SET_MSR_FILTER,	IN,	ioc_set_msr_filter },

@@ -49,20 +49,21 @@ bool mhv_dirty_ring_full(struct mhv_vcpu *vcpu)
  * what can come before the next entry; userspace that makes a vCPU write more
  * than that, without running it, loses what does not fit.
  *
- * Context: any but interrupts.
+ * Context: any but interrupts; also in the scheduler.
  */
 void mhv_dirty_ring_push(struct mhv_vm *vm, u32 slot, u64 offset)
 {
 	struct mhv_vcpu *vcpu = mhv_loaded_vcpu();
 	struct mhv_dirty_ring *ring;
 	struct kvm_dirty_gfn *entry;
+	unsigned long flags;
 
 	if (!vcpu || vcpu->vm != vm)
 		vcpu = xa_load(&vm->vcpus, 0);
 	if (!vcpu)
 		return;
 	ring = &vcpu->dirty_ring;
-	spin_lock(&ring->lock);
+	raw_spin_lock_irqsave(&ring->lock, flags);
 	if (ring_used(ring) < ring->nr) {
 		entry = ring_entry(ring, ring->dirty);
 		WRITE_ONCE(entry->slot, slot);
@@ -71,7 +72,7 @@ void mhv_dirty_ring_push(struct mhv_vm *vm, u32 slot, u64 offset)
 		smp_store_release(&entry->flags, KVM_DIRTY_GFN_F_DIRTY);
 		WRITE_ONCE(ring->dirty, ring->dirty + 1);
 	}
-	spin_unlock(&ring->lock);
+	raw_spin_unlock_irqrestore(&ring->lock, flags);
 	if (mhv_dirty_ring_full(vcpu))
 		mhv_request(vcpu, MHV_REQ_RING_FULL);
 }
@@ -195,7 +196,7 @@ int mhv_dirty_ring_create(struct mhv_vcpu *vcpu)
 	struct mhv_dirty_ring *ring = &vcpu->dirty_ring;
 	u32 bytes = vcpu->vm->dirty_ring_bytes;
 
-	spin_lock_init(&ring->lock);
+	raw_spin_lock_init(&ring->lock);
 	if (!bytes)
 		return 0;
 	ring->gfns = __vmalloc(bytes, GFP_KERNEL_ACCOUNT | __GFP_ZERO);

@@ -90,6 +90,28 @@ int mhv_gmem_write(struct mhv_vm *vm, gpa_t gpa, const void *data, unsigned int 
 	return 0;
 }
 
+/**
+ * mhv_gmem_write_nofault - write guest memory if the VMM has it mapped now
+ * @vm: the VM
+ * @gpa: to here
+ * @data: from here
+ * @len: bytes, in one page
+ *
+ * Context: a thread of the VMM, vm->srcu held, does not sleep.
+ *
+ * Returns: 0; -EFAULT as mhv_gmem_write(), or if the page would have to be
+ * brought in.
+ */
+int mhv_gmem_write_nofault(struct mhv_vm *vm, gpa_t gpa, const void *data, unsigned int len)
+{
+	const struct mhv_memslot *slot = gmem_slot(vm, gpa, true);
+
+	if (!slot || copy_to_user_nofault(gmem_user(slot, gpa), data, len))
+		return -EFAULT;
+	mhv_mark_dirty(vm, slot, gpa >> PAGE_SHIFT);
+	return 0;
+}
+
 /* CMPXCHG16B on the VMM's memory.  Returns 0, 1 if it held something else, -EFAULT. */
 static int user_cmpxchg16(void __user *ptr, u64 *old, const u64 *new)
 {

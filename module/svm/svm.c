@@ -281,13 +281,20 @@ static const u8 svm_intercepts[] = {
 static void svm_set_intercepts(struct svm_vcpu *svm)
 {
 	struct vmcb_control_area *c = &svm->vmcb->control;
+	u32 off = svm->vcpu.vm->disabled_exits;
 	unsigned int i;
 
 	memset(c->intercepts, 0, sizeof(c->intercepts));
 	for (i = 0; i < ARRAY_SIZE(svm_intercepts); i++)
 		svm_intercept(svm, svm_intercepts[i], true);
 	c->intercepts[INTERCEPT_DR] = 0x00ff00ff;
-	if (boot_cpu_has(X86_FEATURE_PAUSEFILTER)) {
+	if (off & KVM_X86_DISABLE_EXITS_HLT)
+		svm_intercept(svm, INTERCEPT_HLT, false);
+	if (off & KVM_X86_DISABLE_EXITS_MWAIT) {
+		svm_intercept(svm, INTERCEPT_MONITOR, false);
+		svm_intercept(svm, INTERCEPT_MWAIT, false);
+	}
+	if (boot_cpu_has(X86_FEATURE_PAUSEFILTER) && !(off & KVM_X86_DISABLE_EXITS_PAUSE)) {
 		c->pause_filter_count = 3000;
 		if (boot_cpu_has(X86_FEATURE_PFTHRESHOLD))
 			c->pause_filter_thresh = 128;
