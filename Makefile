@@ -51,6 +51,10 @@ demo:
 check:
 	@scripts/check $(PHASES)
 
+.PHONY: check-debug
+check-debug:
+	@scripts/check-debug $(TESTS)
+
 # TARGET: see scripts/fuzz --help. Open-ended unless SECONDS= is given.
 .PHONY: fuzz
 fuzz:
@@ -132,6 +136,7 @@ help:
 	@echo '  make check               every test; PHASES="build selftests ..." for some of them'
 	@echo '  make kernel-selftests    KVM selftests of Linux itself on KVM and minihv; ARGS="--quick"'
 	@echo '  make bench               host instructions for each exit, beside those of KVM; BACKEND=vmx'
+	@echo '  make check-debug         the tests on a kernel with KASAN, lockdep, kmemleak; TESTS="..."'
 	@echo '  make fuzz TARGET=...     hostile guests, ioctls, device models: scripts/fuzz --help'
 	@echo '  make stress              the lives of VMs and of the module, for an hour'
 	@echo '  make diff-fuzz           new random sequences on minihv and KVM, compared, for 10 minutes'
