@@ -654,7 +654,7 @@ static const struct mhv_ioctl vm_ioctls[] = {
 	{ KVM_SET_IRQCHIP,		IN,	ioc_set_irqchip },
 	{ KVM_CREATE_PIT,		0,	ioc_create_pit },
 	{ KVM_CREATE_PIT2,		IN,	ioc_create_pit2 },
-	{ KVM_GET_PIT,			OUT,	ioc_get_pit },
+	{ KVM_GET_PIT,			IN | OUT, ioc_get_pit },
 	{ KVM_SET_PIT,			IN,	ioc_set_pit },
 	{ KVM_GET_PIT2,			OUT,	ioc_get_pit2 },
 	{ KVM_SET_PIT2,			IN,	ioc_set_pit2 },

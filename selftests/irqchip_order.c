@@ -56,6 +56,7 @@ TEST(without_irqchip)
 	EXPECT_ERRNO(ioctl(vm->fd, KVM_SIGNAL_MSI, &msi), EINVAL);
 	EXPECT_ERRNO(ioctl(vm->fd, KVM_IRQFD, &irqfd), EINVAL);
 	EXPECT_ERRNO(ioctl(vm->fd, KVM_SET_GSI_ROUTING, &routing), EINVAL);
+	EXPECT_ERRNO(ioctl(vm->fd, KVM_GET_PIT, (void *)1), EFAULT);
 	EXPECT_ERRNO(ioctl(vm->fd, KVM_GET_PIT2, &pit), ENXIO);
 	EXPECT_ERRNO(ioctl(vm->fd, KVM_SET_PIT2, &pit), ENXIO);
 }
