@@ -241,7 +241,8 @@ static void eventfds(struct diff *d)
 		.fd = fd, .gsi = below(d, 30), .flags = below(d, 4), .resamplefd = fd,
 	};
 	struct kvm_ioeventfd ioeventfd = {
-		.fd = fd, .addr = below(d, 8), .len = below(d, 9), .flags = below(d, 16),
+		.fd = fd, .addr = below(d, 8), .len = below(d, 9),
+		.flags = below(d, 16) & 7,	/* the next one is another architecture's */
 		.datamatch = below(d, 4),
 	};
 

@@ -47,12 +47,12 @@ static void put_out(struct code *c, u8 port, u8 value)
 	put_n(c, 0xe6 | port << 8, 2);
 }
 
-/* A delivery mode; without system management mode there is no SMI. */
+/* A delivery mode: no SMI, and not the one that KVM has made its paravirtual kick. */
 static u32 rnd_delivery(struct diff *d)
 {
 	u32 mode = one_in(d, 2) ? 0 : below(d, 8);
 
-	return (mode == 2 ? 0 : mode) << 8;
+	return (mode == 2 || mode == 3 ? 0 : mode) << 8;
 }
 
 static u32 rnd_vector(struct diff *d)
@@ -66,7 +66,7 @@ static void lapic_write(struct diff *d, struct code *c)
 
 	switch (below(d, 10)) {
 	case 0:
-		put_store(c, LAPIC + 0x80, below(d, 256));
+		put_store(c, LAPIC + 0x80, below(d, 16) << 4);
 		break;
 	case 1:
 	case 2:
@@ -89,7 +89,7 @@ static void lapic_write(struct diff *d, struct code *c)
 		put_store(c, LAPIC + 0x320, 0x10000 | rnd_vector(d) | (rnd(d) & 0x60000));
 		break;
 	case 8:
-		put_store(c, LAPIC + 0x10 * below(d, 0x38), rnd_value(d));
+		put_store(c, LAPIC + 0x10 * (9 + below(d, 0x2f)), rnd_value(d));
 		break;
 	default:
 		put_load(c, LAPIC + 0x10 * below(d, 0x38));
@@ -129,8 +129,9 @@ static void ioapic_write(struct diff *d, struct code *c)
 
 static void pic_write(struct diff *d, struct code *c)
 {
-	static const u8 commands[] = { 0x20, 0x60, 0xa0, 0xc0, 0xe0, 0x0a, 0x0b, 0x0c, 0x68, 0x48,
-				       0x11, 0x15, 0x19, 0x80, 0x00, 0x40 };
+	/* No ICW1 by itself: KVM delivers in the middle of an initialization. No special masks. */
+	static const u8 commands[] = { 0x20, 0x60, 0xa0, 0xc0, 0xe0, 0x0a, 0x0b, 0x0c, 0x80, 0x00,
+				       0x40 };
 	u8 base = one_in(d, 2) ? 0x20 : 0xa0;
 
 	switch (below(d, 6)) {
@@ -151,7 +152,7 @@ static void pic_write(struct diff *d, struct code *c)
 		put_n(c, 0xee00b0 | below(d, 256) << 8, 3);
 		break;
 	case 4:
-		put_out(c, base, rnd(d));
+		put_out(c, base, rnd(d) & 0xaf);
 		break;
 	default:
 		put_out(c, base, pick(d, commands) | below(d, 8));
@@ -236,14 +237,16 @@ static void set_lapic(struct diff *d)
 	u32 reg = 0x10 * below(d, 0x32);
 
 	must(d, ioctl(d->vcpu[i], KVM_GET_LAPIC, &l), "get-lapic");
-	*(u32 *)(l.regs + reg) = rnd_bits(d, *(u32 *)(l.regs + reg), 0xffffffff);
+	*(u32 *)(l.regs + reg) = rnd_bits(d, *(u32 *)(l.regs + reg), reg == 0x80 ? 0xf0 : ~0U);
 	say_ret(d, ioctl(d->vcpu[i], KVM_SET_LAPIC, &l), "v%d set-lapic %x", i, reg);
 }
 
 static void set_chip(struct diff *d)
 {
+	/* Of a PIC: edges, requests, mask, in service, vectors. */
+	static const u8 pic[] = { 0, 1, 2, 3, 5 };
 	struct kvm_irqchip chip = { .chip_id = below(d, 3) };
-	u64 size = chip.chip_id == 2 ? sizeof(chip.chip.ioapic) : sizeof(chip.chip.pic);
+	u64 size = sizeof(chip.chip.ioapic);
 
 	if (one_in(d, 8))
 		chip.chip_id = rnd_value(d);
@@ -252,7 +255,7 @@ static void set_chip(struct diff *d)
 		return;
 	}
 	for (u64 n = 1 + below(d, 3); n; n--)
-		chip.chip.dummy[below(d, size)] = rnd(d);
+		chip.chip.dummy[chip.chip_id == 2 ? below(d, size) : pick(d, pic)] = rnd(d);
 	if (chip.chip_id == 2)
 		chip.chip.ioapic.ioregsel &= 0xff;	/* a register of 8 bits */
 	say_ret(d, ioctl(d->vm, KVM_SET_IRQCHIP, &chip), "set-irqchip %x", chip.chip_id);

@@ -93,6 +93,7 @@ static const struct cap_rule {
 	{ 215, 215, "another architecture's" },	/* KVM_CAP_SYSTEM_EVENT_DATA */
 	{ 220, 220, "no such workaround" },	/* KVM_CAP_VM_DISABLE_NX_HUGE_PAGES */
 	{ 223, 223, "not served" },	/* KVM_CAP_DIRTY_LOG_RING_ACQ_REL */
+	{ 224, 255, "later than 6.1's KVM" },
 };
 
 /* Ioctls that only KVM serves: their numbers, whatever size is encoded. */

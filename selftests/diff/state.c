@@ -405,6 +405,8 @@ static void set_lapic(struct diff *d)
 	if (reg == 0xa0 || reg == 0x90 || reg == 0xc0 || (reg > 0xf0 && reg < 0x100))
 		reg = 0x80;
 	*(u32 *)(l.regs + reg) = one_in(d, 2) ? rnd_value(d) : below(d, 0x100);
+	if (reg == 0x80)		/* KVM loses the lower half with the next entry */
+		*(u32 *)(l.regs + reg) &= 0xf0;
 	if (reg == 0x320 || reg == 0x380)	/* no timer runs: time */
 		*(u32 *)(l.regs + 0x320) |= 0x10000;
 	*(u32 *)(l.regs + 0x380) = 0;
