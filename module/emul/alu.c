@@ -424,6 +424,93 @@ int em_cmpxchg8b(struct emul_ctx *ctx)
 	return emul_write(ctx, linear, new, 2 * half, EMUL_ACC_WRITE);
 }
 
+/* ---- decimal adjustments, which 64-bit code cannot run ---- */
+
+static void set_szp(struct emul_ctx *ctx, u8 val)
+{
+	ctx->rflags &= ~(u64)(FLAG_SF | FLAG_ZF | FLAG_PF);
+	ctx->rflags |= (val & 0x80 ? FLAG_SF : 0) | (val ? 0 : FLAG_ZF) |
+		       (__builtin_parity(val) ? 0 : FLAG_PF);
+}
+
+static void set_ac(struct emul_ctx *ctx, bool af, bool cf)
+{
+	ctx->rflags &= ~(u64)(FLAG_AF | FLAG_CF);
+	ctx->rflags |= (af ? FLAG_AF : 0) | (cf ? FLAG_CF : 0);
+}
+
+/* DAA 27h, DAS 2Fh */
+int em_daa(struct emul_ctx *ctx)
+{
+	u8 old = ctx->gpr[EMUL_RAX], al = old;
+	bool sub = ctx->insn.opcode == 0x2f;
+	bool af = (old & 15) > 9 || ctx->rflags & FLAG_AF;
+	bool cf = old > 0x99 || ctx->rflags & FLAG_CF;
+
+	if (af)
+		al += sub ? -6 : 6;
+	if (cf)
+		al += sub ? -0x60 : 0x60;
+	set_ac(ctx, af, cf || (sub && af && old < 6));
+	set_szp(ctx, al);
+	emul_reg_set(ctx, EMUL_RAX, al, 1);
+	return EMUL_OK;
+}
+
+/* AAA 37h, AAS 3Fh */
+int em_aaa(struct emul_ctx *ctx)
+{
+	u16 ax = ctx->gpr[EMUL_RAX];
+	bool adjust = (ax & 15) > 9 || ctx->rflags & FLAG_AF;
+
+	if (adjust)
+		ax += ctx->insn.opcode == 0x37 ? 0x106 : -0x106;
+	ax &= 0xff0f;
+	set_ac(ctx, adjust, adjust);
+	set_szp(ctx, ax);
+	emul_reg_set(ctx, EMUL_RAX, ax, 2);
+	return EMUL_OK;
+}
+
+int em_aam(struct emul_ctx *ctx)
+{
+	u8 al = ctx->gpr[EMUL_RAX], base = ctx->src.val;
+
+	if (!base)
+		return emul_fault(ctx, VEC_DE, 0);
+	emul_reg_set(ctx, EMUL_RAX, (al / base) << 8 | al % base, 2);
+	set_ac(ctx, false, false);
+	ctx->rflags &= ~(u64)FLAG_OF;
+	set_szp(ctx, al % base);
+	return EMUL_OK;
+}
+
+int em_aad(struct emul_ctx *ctx)
+{
+	u16 ax = ctx->gpr[EMUL_RAX];
+	u8 al = ax + (ax >> 8) * ctx->src.val;
+
+	emul_reg_set(ctx, EMUL_RAX, al, 2);
+	set_ac(ctx, false, false);
+	ctx->rflags &= ~(u64)FLAG_OF;
+	set_szp(ctx, al);
+	return EMUL_OK;
+}
+
+/* CRC32C, bit by bit: the CPU's own instruction may be missing where the guest has it. */
+int em_crc32(struct emul_ctx *ctx)
+{
+	u32 crc = ctx->dst.val;
+	unsigned int i;
+
+	for (i = 0; i < 8u * ctx->src.bytes; i++) {
+		crc ^= ctx->src.val >> i & 1;
+		crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78 : 0);
+	}
+	ctx->dst.val = crc;
+	return EMUL_OK;
+}
+
 static u64 swap_bytes(u64 val, unsigned int bytes)
 {
 	return __builtin_bswap64(val) >> (64 - 8 * bytes);

@@ -266,6 +266,17 @@ enum emul_fpu_kind {
 	EMUL_FPU_MMX,		/* 8 bytes; an access also makes TOP 0 and all tags valid */
 	EMUL_FPU_SSE,		/* 16 bytes (or fewer); what lies above them stays */
 	EMUL_FPU_AVX,		/* 16 or 32 bytes; a write clears what lies above them */
+	EMUL_FPU_CONTROL,	/* reg: enum emul_fpu_control; only MXCSR is written */
+	EMUL_FPU_IMAGE,		/* EMUL_FXSAVE bytes as FXSAVE has them; reg 1: as with REX.W */
+};
+
+#define EMUL_FXSAVE	512
+
+/* Control and status: 2, 2 and 4 bytes. A write of MXCSR has no reserved bit set. */
+enum emul_fpu_control {
+	EMUL_CTL_CW,
+	EMUL_CTL_SW,
+	EMUL_CTL_MXCSR,
 };
 
 /* What emul_ops.special() is asked to do. Operands and results are in ctx->gpr. */
@@ -284,6 +295,8 @@ enum emul_special {
 	EMUL_SP_MWAIT,
 	EMUL_SP_VMMCALL,
 	EMUL_SP_VMCALL,
+	EMUL_SP_FWAIT,		/* #MF if an x87 exception is pending */
+	EMUL_SP_FNINIT,
 	EMUL_SP_TASK,		/* a task switch: set CR0.TS, clear DR7's local enables */
 };
 
@@ -352,7 +365,10 @@ struct emul_ops {
 #define EMUL_FEAT_BMI1		0x0200	/* without it F3 0F BC is BSF */
 #define EMUL_FEAT_MONITOR	0x0400
 #define EMUL_FEAT_SMAP		0x0800	/* CLAC, STAC */
-#define EMUL_FEAT_ALL		0x0fff
+#define EMUL_FEAT_SSE42		0x1000	/* CRC32 */
+#define EMUL_FEAT_RDPID		0x2000
+#define EMUL_FEAT_SYSCALL32	0x4000	/* AMD's: SYSCALL outside, no SYSENTER within long mode */
+#define EMUL_FEAT_ALL		0x7fff
 
 /* ctx->shadow */
 #define EMUL_SHADOW_STI		1

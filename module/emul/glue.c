@@ -73,7 +73,7 @@ void mhv_emul_cpuid(struct mhv_vcpu *vcpu)
 		u32 feature;
 	} leaf1[] = {
 		{ 0, EMUL_FEAT_SSE3 }, { 13, EMUL_FEAT_CX16 }, { 19, EMUL_FEAT_SSE41 },
-		{ 22, EMUL_FEAT_MOVBE }, { 23, EMUL_FEAT_POPCNT }, { 28, EMUL_FEAT_AVX },
+		{ 20, EMUL_FEAT_SSE42 }, { 22, EMUL_FEAT_MOVBE }, { 23, EMUL_FEAT_POPCNT }, { 28, EMUL_FEAT_AVX },
 	};
 	u32 features = 0;
 	size_t i;
@@ -87,6 +87,10 @@ void mhv_emul_cpuid(struct mhv_vcpu *vcpu)
 		features |= EMUL_FEAT_AVX2;
 	if (seven && (seven->ebx & BIT(20)))
 		features |= EMUL_FEAT_SMAP;
+	if (seven && (seven->ecx & BIT(22)))
+		features |= EMUL_FEAT_RDPID;
+	if (vcpu->features & MHV_GUEST_AMD)
+		features |= EMUL_FEAT_SYSCALL32;
 	if (ext && (ext->edx & BIT(27)))
 		features |= EMUL_FEAT_RDTSCP;
 	if (ext && (ext->ecx & BIT(5)))

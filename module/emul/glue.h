@@ -124,6 +124,8 @@ int glue_read_fpu(struct emul_ctx *ctx, enum emul_fpu_kind kind, unsigned int re
 int glue_write_fpu(struct emul_ctx *ctx, enum emul_fpu_kind kind, unsigned int reg,
 		   const void *data, unsigned int len);
 
+int glue_x87(struct emul_ctx *ctx, bool init);
+
 static inline struct mhv_emul *to_emul(struct emul_ctx *ctx)
 {
 	return ctx->priv;

@@ -75,12 +75,73 @@ static bool x87_exception_pending(void)
 	return sw & BIT(7);
 }
 
+static void move_control(void *p, unsigned int reg, bool load)
+{
+	switch (reg) {
+	case EMUL_CTL_CW:
+		asm volatile("fnstcw %0" : "=m" (*(u16 *)p));
+		break;
+	case EMUL_CTL_SW:
+		asm volatile("fnstsw %0" : "=m" (*(u16 *)p));
+		break;
+	case EMUL_CTL_MXCSR:
+		if (load)
+			asm volatile("ldmxcsr %0" : : "m" (*(u32 *)p));
+		else
+			asm volatile("stmxcsr %0" : "=m" (*(u32 *)p));
+		break;
+	}
+}
+
+/* The emulator has checked MXCSR, all that FXRSTOR could fault on. */
+static int move_image(void *data, bool wide, bool load)
+{
+	u8 image[EMUL_FXSAVE] __aligned(16);
+
+	fpu_begin();
+	if (load) {
+		memcpy(image, data, sizeof(image));
+		if (wide)
+			asm volatile("fxrstor64 %0" : : "m" (image));
+		else
+			asm volatile("fxrstor %0" : : "m" (image));
+	} else if (wide) {
+		asm volatile("fxsave64 %0" : "=m" (image));
+	} else {
+		asm volatile("fxsave %0" : "=m" (image));
+	}
+	fpregs_unlock();
+	if (!load)
+		memcpy(data, image, sizeof(image));
+	return EMUL_OK;
+}
+
+/**
+ * glue_x87() - FWAIT or FNINIT
+ * @ctx: the instruction
+ * @init: the latter
+ */
+int glue_x87(struct emul_ctx *ctx, bool init)
+{
+	int r = EMUL_OK;
+
+	fpu_begin();
+	if (init)
+		asm volatile("fninit");
+	else if (x87_exception_pending())
+		r = emul_fault(ctx, X86_TRAP_MF, 0);
+	fpregs_unlock();
+	return r;
+}
+
 static int move_fpu(struct emul_ctx *ctx, enum emul_fpu_kind kind, unsigned int reg,
 		    void *data, unsigned int len, bool load)
 {
 	u8 buf[32];
 	int r = EMUL_OK;
 
+	if (kind == EMUL_FPU_IMAGE)
+		return move_image(data, reg, load);
 	if (len > sizeof(buf))
 		return EMUL_UNHANDLEABLE;
 	fpu_begin();
@@ -99,12 +160,18 @@ static int move_fpu(struct emul_ctx *ctx, enum emul_fpu_kind kind, unsigned int 
 		memcpy(buf, data, load ? len : 0);
 		move_sse(buf, reg, load);
 		break;
+	case EMUL_FPU_CONTROL:
+		memcpy(buf, data, load ? len : 0);
+		move_control(buf, reg, load);
+		break;
 	case EMUL_FPU_AVX:
 		memcpy(buf, data, load ? len : 0);
 		if (load && len <= 16)
 			clear_above_sse(buf, reg);
 		else
 			move_avx(buf, reg, load);
+		break;
+	case EMUL_FPU_IMAGE:
 		break;
 	}
 	fpregs_unlock();

@@ -227,6 +227,9 @@ int glue_special(struct emul_ctx *ctx, enum emul_special what, u64 arg)
 	case EMUL_SP_INVLPG:
 		mhv_backend->flush_tlb(e->vcpu);
 		return EMUL_OK;
+	case EMUL_SP_FWAIT:
+	case EMUL_SP_FNINIT:
+		return glue_x87(ctx, what == EMUL_SP_FNINIT);
 	case EMUL_SP_TASK:
 		return sp_task(ctx);
 	case EMUL_SP_PAUSE:

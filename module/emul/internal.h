@@ -280,6 +280,11 @@ int em_cmpxchg(struct emul_ctx *ctx);
 int em_cmpxchg8b(struct emul_ctx *ctx);
 int em_bswap(struct emul_ctx *ctx);
 int em_movbe(struct emul_ctx *ctx);
+int em_daa(struct emul_ctx *ctx);
+int em_aaa(struct emul_ctx *ctx);
+int em_aam(struct emul_ctx *ctx);
+int em_aad(struct emul_ctx *ctx);
+int em_crc32(struct emul_ctx *ctx);
 /* Flags of dst - src: CMPS and SCAS. */
 void emul_cmp_flags(struct emul_ctx *ctx, u64 dst, u64 src, unsigned int bytes);
 
@@ -320,6 +325,25 @@ int em_load_far_ptr(struct emul_ctx *ctx);
 int em_lldt(struct emul_ctx *ctx);
 int em_ltr(struct emul_ctx *ctx);
 int em_sldt(struct emul_ctx *ctx);
+int em_arpl(struct emul_ctx *ctx);
+int em_verr(struct emul_ctx *ctx);
+int em_lar(struct emul_ctx *ctx);
+int em_lsl(struct emul_ctx *ctx);
+
+/* fpu.c */
+int em_fwait(struct emul_ctx *ctx);
+int em_fninit(struct emul_ctx *ctx);
+int em_fnst(struct emul_ctx *ctx);
+int em_stmxcsr(struct emul_ctx *ctx);
+int em_ldmxcsr(struct emul_ctx *ctx);
+int em_fxsave(struct emul_ctx *ctx);
+int em_fxrstor(struct emul_ctx *ctx);
+
+/* syscall.c */
+int em_syscall(struct emul_ctx *ctx);
+int em_sysenter(struct emul_ctx *ctx);
+int em_sysexit(struct emul_ctx *ctx);
+int em_rdpid(struct emul_ctx *ctx);
 
 /* transfer.c */
 int em_jmp_far(struct emul_ctx *ctx);

@@ -119,7 +119,7 @@ static const struct emul_opcode grp11_ev[8] = {
 };
 
 static const struct emul_opcode row_63[2] = {
-	N(F_MODRM | F_PROT),				/* ARPL */
+	I2(arpl, EW, GW, F_PROT),
 	I2(movsx, GV, ED, F_MOV),			/* MOVSXD */
 };
 
@@ -127,6 +127,42 @@ static const struct emul_opcode row_90[4] = {
 	I2(xchg, ZV, AX, 0), I2(xchg, ZV, AX, 0), ID2(pause, PAUSE, ZV, AX, 0),
 	I2(xchg, ZV, AX, 0),
 };
+
+/* x87: of it, what a hypervisor meets before it knows whether there is an FPU. */
+#define FNST(what, d) \
+	{ .exec = em_fnst, .flags = F_DEF | F_MOV, .dst = O_##d, .arg = EMUL_CTL_##what }
+
+static const struct emul_opcode grp_d9[8] = {
+	[0 ... 6] = N(F_MODRM), [7] = FNST(CW, EW),
+};
+
+static const struct emul_opcode row_d9[2] = { GRP(grp_d9), N(F_MODRM) };
+
+static const struct emul_opcode rm_db_e0[8] = {
+	[0 ... 2] = N(F_MODRM), [3] = I0(fninit, F_MODRM), [4 ... 7] = N(F_MODRM),
+};
+
+static const struct emul_opcode grp_db[8] = {
+	[0 ... 3] = N(F_MODRM), [4] = RM(rm_db_e0), [5 ... 7] = N(F_MODRM),
+};
+
+static const struct emul_opcode row_db[2] = { N(F_MODRM), GRP(grp_db) };
+
+static const struct emul_opcode grp_dd[8] = {
+	[0 ... 6] = N(F_MODRM), [7] = FNST(SW, EW),
+};
+
+static const struct emul_opcode row_dd[2] = { GRP(grp_dd), N(F_MODRM) };
+
+static const struct emul_opcode rm_df_e0[8] = {
+	[0] = FNST(SW, EW), [1 ... 7] = N(F_MODRM),
+};
+
+static const struct emul_opcode grp_df[8] = {
+	[0 ... 3] = N(F_MODRM), [4] = RM(rm_df_e0), [5 ... 7] = N(F_MODRM),
+};
+
+static const struct emul_opcode row_df[2] = { N(F_MODRM), GRP(grp_df) };
 
 const struct emul_opcode emul_map_1b[256] = {
 	[0x00] = I2(add, EB, GB, LK), I2(add, EV, GV, LK), I2(add, GB, EB, 0), I2(add, GV, EV, 0),
@@ -143,17 +179,17 @@ const struct emul_opcode emul_map_1b[256] = {
 	[0x1e] = A0(push_seg, EMUL_DS, F_NO64), A0(pop_seg, EMUL_DS, F_NO64),
 	[0x20] = I2(and, EB, GB, LK), I2(and, EV, GV, LK), I2(and, GB, EB, 0), I2(and, GV, EV, 0),
 	[0x24] = I2(and, AL, IB, 0), I2(and, AX, IZ, 0),
-	[0x27] = N(F_NO64),				/* DAA */
+	[0x27] = I0(daa, F_NO64),
 	[0x28] = I2(sub, EB, GB, LK), I2(sub, EV, GV, LK), I2(sub, GB, EB, 0), I2(sub, GV, EV, 0),
 	[0x2c] = I2(sub, AL, IB, 0), I2(sub, AX, IZ, 0),
-	[0x2f] = N(F_NO64),				/* DAS */
+	[0x2f] = I0(daa, F_NO64),			/* DAS */
 	[0x30] = I2(xor, EB, GB, LK), I2(xor, EV, GV, LK), I2(xor, GB, EB, 0), I2(xor, GV, EV, 0),
 	[0x34] = I2(xor, AL, IB, 0), I2(xor, AX, IZ, 0),
-	[0x37] = N(F_NO64),				/* AAA */
+	[0x37] = I0(aaa, F_NO64),
 	[0x38] = I2(sub, EB, GB, CMP), I2(sub, EV, GV, CMP), I2(sub, GB, EB, CMP),
 		 I2(sub, GV, EV, CMP),
 	[0x3c] = I2(sub, AL, IB, CMP), I2(sub, AX, IZ, CMP),
-	[0x3f] = N(F_NO64),				/* AAS */
+	[0x3f] = I0(aaa, F_NO64),			/* AAS */
 	[0x40 ... 0x47] = I1(inc, ZV, F_NO64),
 	[0x48 ... 0x4f] = I1(dec, ZV, F_NO64),
 	[0x50 ... 0x57] = I2(push, NONE, ZV, F_D64),
@@ -175,7 +211,7 @@ const struct emul_opcode emul_map_1b[256] = {
 	[0x90] = PFX(row_90),
 	[0x91 ... 0x97] = I2(xchg, ZV, AX, 0),
 	[0x98] = I0(cbw, 0), I0(cwd, 0),
-	[0x9a] = I2(call_far, NONE, AP, F_NO64), NID(FWAIT, 0),
+	[0x9a] = I2(call_far, NONE, AP, F_NO64), ID0(fwait, FWAIT, 0),
 	[0x9c] = ID0(pushf, PUSHF, F_D64), ID0(popf, POPF, F_D64), I0(sahf, 0), I0(lahf, 0),
 	[0xa0] = I2(mov, AL, OB, F_MOV), I2(mov, AX, OV, F_MOV),
 	[0xa2] = I2(mov, OB, AL, F_MOV), I2(mov, OV, AX, F_MOV),
@@ -195,9 +231,10 @@ const struct emul_opcode emul_map_1b[256] = {
 	[0xcc] = ID0(int, INT3, 0), ID2(int, INTN, NONE, IBU, 0), ID0(into, INTO, F_NO64),
 	[0xcf] = ID0(iret, IRET, 0),
 	[0xd0] = GRP(grp2_eb_1), GRP(grp2_ev_1), GRP(grp2_eb_cl), GRP(grp2_ev_cl),
-	[0xd4] = N(F_NO64 | F_IMM8), N(F_NO64 | F_IMM8),	/* AAM, AAD */
+	[0xd4] = I2(aam, NONE, IBU, F_NO64), I2(aad, NONE, IBU, F_NO64),
 	[0xd6] = I0(salc, F_NO64), I0(xlat, 0),
-	[0xd8 ... 0xdf] = N(F_MODRM),			/* x87 */
+	[0xd8] = N(F_MODRM), MOD(row_d9), N(F_MODRM), MOD(row_db), N(F_MODRM), MOD(row_dd),
+	[0xde] = N(F_MODRM), MOD(row_df),
 	[0xe0] = I2(loop, NONE, JB, F_F64), I2(loop, NONE, JB, F_F64), I2(loop, NONE, JB, F_F64),
 		 I2(jcxz, NONE, JB, F_F64),
 	[0xe4] = ID2(in, IN, AL, IBU, F_MOV), ID2(in, IN, AX, IBU, F_MOV),
@@ -220,7 +257,7 @@ static const struct emul_opcode grp6[8] = {
 	{ .exec = em_sldt, .dst = O_EVW, .id = EMUL_ID_STR, .arg = EMUL_TR,
 	  .flags = F_DEF | F_PROT | F_UMIP | F_MOV },
 	ID2(lldt, LLDT, NONE, EW, PRIV | F_PROT), ID2(ltr, LTR, NONE, EW, PRIV | F_PROT),
-	N(F_MODRM | F_PROT), N(F_MODRM | F_PROT),	/* VERR, VERW */
+	A1(verr, 0, EW, F_PROT), A1(verr, 1, EW, F_PROT),	/* VERR, VERW */
 };
 
 static const struct emul_opcode grp7_rm0[8] = {
@@ -280,9 +317,34 @@ static const struct emul_opcode grp8[8] = {
 	[7] = I2(btc, EV, IBU, LK),
 };
 
+/* RDSEED; RDPID under F3h, of 8 bytes always in 64-bit mode. */
+static const struct emul_opcode row_rdpid[4] = {
+	N(F_MODRM), N(F_MODRM),
+	{ .exec = em_rdpid, .flags = F_DEF | F_MOV, .dst = O_RV, .feature = EMUL_FEAT_RDPID },
+	N(F_MODRM),
+};
+
+static const struct emul_opcode grp9_7[2] = { N(F_MODRM), PFX(row_rdpid) };
+
 static const struct emul_opcode grp9[8] = {
 	[1] = I2(cmpxchg8b, NONE, M, LK | F_MEM),
-	[3] = NID(XRSTORS, F_MODRM), N(F_MODRM), NID(XSAVES, F_MODRM), N(F_MODRM), N(F_MODRM),
+	[3] = NID(XRSTORS, F_MODRM), N(F_MODRM), NID(XSAVES, F_MODRM), N(F_MODRM), MOD(grp9_7),
+};
+
+static const struct emul_opcode row_fxsave[4] = {
+	I2(fxsave, NONE, M, 0), N(F_MODRM), N(F_MODRM), N(F_MODRM),
+};
+
+static const struct emul_opcode row_fxrstor[4] = {
+	I2(fxrstor, NONE, M, 0), N(F_MODRM), N(F_MODRM), N(F_MODRM),
+};
+
+static const struct emul_opcode row_ldmxcsr[4] = {
+	I2(ldmxcsr, NONE, ED, SSE128), N(F_MODRM), N(F_MODRM), N(F_MODRM),
+};
+
+static const struct emul_opcode row_stmxcsr[4] = {
+	I1(stmxcsr, ED, SSE128 | F_MOV), N(F_MODRM), N(F_MODRM), N(F_MODRM),
 };
 
 /* CLWB, CLFLUSHOPT under 66h; the fences under ModRM.mod 3. */
@@ -297,8 +359,12 @@ static const struct emul_opcode grp15_6_reg[4] = { I0(nop, F_MODRM), N(F_MODRM),
 static const struct emul_opcode grp15_6[2] = { PFX(grp15_6_mem), PFX(grp15_6_reg) };
 static const struct emul_opcode grp15_5_reg[4] = { I0(nop, F_MODRM), U, N(F_MODRM), U };
 static const struct emul_opcode grp15_5[2] = { N(F_MODRM), PFX(grp15_5_reg) };
+static const struct emul_opcode grp15_0[2] = { PFX(row_fxsave), N(F_MODRM) };
+static const struct emul_opcode grp15_1[2] = { PFX(row_fxrstor), N(F_MODRM) };
+static const struct emul_opcode grp15_2[2] = { PFX(row_ldmxcsr), N(F_MODRM) };
+static const struct emul_opcode grp15_3[2] = { PFX(row_stmxcsr), N(F_MODRM) };
 static const struct emul_opcode grp15[8] = {
-	N(F_MODRM), N(F_MODRM), N(F_MODRM), N(F_MODRM), N(F_MODRM),
+	MOD(grp15_0), MOD(grp15_1), MOD(grp15_2), MOD(grp15_3), N(F_MODRM),
 	MOD(grp15_5), MOD(grp15_6), MOD(grp15_7),
 };
 
@@ -406,8 +472,8 @@ static const struct emul_opcode row_0f09[4] = {
 };
 
 const struct emul_opcode emul_map_0f[256] = {
-	[0x00] = GRP(grp6), GRP(grp7), N(F_MODRM | F_PROT), N(F_MODRM | F_PROT),
-	[0x05] = NID(SYSCALL, 0), ID0(clts, CLTS, PRIV), NID(SYSRET, PRIV),
+	[0x00] = GRP(grp6), GRP(grp7), I2(lar, GV, EW, F_PROT), I2(lsl, GV, EW, F_PROT),
+	[0x05] = ID0(syscall, SYSCALL, F_PROT), ID0(clts, CLTS, PRIV), NID(SYSRET, PRIV),
 	[0x08] = SP(INVD, PRIV), PFX(row_0f09),
 	[0x0b] = I0(ud, 0),				/* UD2 */
 	[0x0d] = MOD(row_0f0d), N(0),			/* PREFETCHW; FEMMS */
@@ -424,7 +490,7 @@ const struct emul_opcode emul_map_0f[256] = {
 	[0x30] = ID0(wrmsr, WRMSR, PRIV),
 	[0x31] = { .exec = em_rdtsc, .flags = F_DEF, .id = EMUL_ID_RDTSC, .arg = EMUL_SP_RDTSC },
 	[0x32] = ID0(rdmsr, RDMSR, PRIV), ID0(rdpmc, RDPMC, 0),
-	[0x34] = NID(SYSENTER, F_PROT), NID(SYSEXIT, F_PROT),
+	[0x34] = ID0(sysenter, SYSENTER, F_PROT), ID0(sysexit, SYSEXIT, PRIV | F_PROT),
 	[0x37] = N(0),					/* GETSEC */
 	[0x40 ... 0x4f] = I2(cmov, GV, EV, 0),
 	[0x50 ... 0x6d] = N(F_MODRM),
@@ -477,12 +543,12 @@ static const struct emul_opcode row_0f3882[4] = { U, NID(INVPCID, F_MODRM | F_ME
 
 static const struct emul_opcode row_0f38f0[4] = {	/* MOVBE; CRC32 */
 	FT2(movbe, GV, EV, MOVBE, F_MOV | F_MEM), FT2(movbe, GV, EV, MOVBE, F_MOV | F_MEM),
-	U, N(F_MODRM),
+	U, FT2(crc32, GY, EB, SSE42, 0),
 };
 
 static const struct emul_opcode row_0f38f1[4] = {
 	FT2(movbe, EV, GV, MOVBE, F_MOV | F_MEM), FT2(movbe, EV, GV, MOVBE, F_MOV | F_MEM),
-	U, N(F_MODRM),
+	U, FT2(crc32, GY, EV, SSE42, 0),
 };
 
 /* Everything in this map has ModRM and no immediate; what is undefined there is not told apart. */

@@ -279,3 +279,108 @@ int em_ltr(struct emul_ctx *ctx)
 	return r;
 }
 
+
+int em_arpl(struct emul_ctx *ctx)
+{
+	if ((ctx->dst.val & SEL_RPL) >= (ctx->src.val & SEL_RPL)) {
+		ctx->rflags &= ~(u64)FLAG_ZF;
+		ctx->dst.kind = OPD_NONE;
+		return EMUL_OK;
+	}
+	ctx->rflags |= FLAG_ZF;
+	ctx->dst.val = (ctx->dst.val & ~(u64)SEL_RPL) | (ctx->src.val & SEL_RPL);
+	return EMUL_OK;
+}
+
+/* The descriptor of a selector that is asked about; that there is none is no fault but *@found. */
+static int ask(struct emul_ctx *ctx, struct emul_seg *s, u64 *where, bool *found)
+{
+	u16 sel = ctx->src.val;
+	int r;
+
+	ctx->rflags &= ~(u64)FLAG_ZF;
+	*found = false;
+	if (!(sel & ~SEL_RPL))
+		return EMUL_OK;
+	r = emul_read_descriptor(ctx, sel, s, where, VEC_GP);
+	if (r == EMUL_FAULT && ctx->fault.vector == VEC_GP)
+		return EMUL_OK;
+	*found = !r;
+	return r;
+}
+
+/* Conforming code is for everybody. */
+static bool privileged_for(const struct emul_ctx *ctx, const struct emul_seg *s)
+{
+	u32 conforming = EMUL_SEG_S | EMUL_SEG_CODE | EMUL_SEG_EXPDOWN;
+
+	return (s->attr & conforming) == conforming ||
+	       (emul_dpl(s) >= ctx->cpl && emul_dpl(s) >= (s->sel & SEL_RPL));
+}
+
+/* VERR, VERW: the row's argument is 1 for the latter */
+int em_verr(struct emul_ctx *ctx)
+{
+	struct emul_seg s;
+	u64 where;
+	bool found, code;
+	int r = ask(ctx, &s, &where, &found);
+
+	if (r || !found || !(s.attr & EMUL_SEG_S))
+		return r;
+	code = s.attr & EMUL_SEG_CODE;
+	if (ctx->insn.op->arg ? code || !(s.attr & EMUL_SEG_WRITE) :
+				code && !(s.attr & EMUL_SEG_WRITE))
+		return EMUL_OK;
+	if (privileged_for(ctx, &s))
+		ctx->rflags |= FLAG_ZF;
+	return EMUL_OK;
+}
+
+/* System descriptors that LAR and LSL know, by type; in long mode there are fewer. */
+#define LSL_TYPES	0x0a0eu
+#define LAR_TYPES	(LSL_TYPES | 1 << TYPE_CALL_GATE16 | 1 << TYPE_TASK_GATE | 1 << TYPE_CALL_GATE)
+#define LONG_TYPES	0x1a04u
+
+static bool known_type(const struct emul_ctx *ctx, const struct emul_seg *s, u32 types)
+{
+	if (s->attr & EMUL_SEG_S)
+		return true;
+	if (emul_lma(ctx))
+		types &= LONG_TYPES;
+	return types >> (s->attr & EMUL_SEG_TYPE) & 1;
+}
+
+int em_lar(struct emul_ctx *ctx)
+{
+	struct emul_seg s;
+	bool found;
+	u32 high;
+	u64 where;
+	int r = ask(ctx, &s, &where, &found);
+
+	if (!r && found && known_type(ctx, &s, LAR_TYPES) && privileged_for(ctx, &s)) {
+		r = emul_read(ctx, where + 4, &high, 4, EMUL_ACC_SYSTEM);
+		ctx->rflags |= FLAG_ZF;
+		ctx->dst.val = high & 0xffff00;
+	} else {
+		ctx->dst.kind = OPD_NONE;
+	}
+	return r;
+}
+
+int em_lsl(struct emul_ctx *ctx)
+{
+	struct emul_seg s;
+	bool found;
+	u64 where;
+	int r = ask(ctx, &s, &where, &found);
+
+	if (!r && found && known_type(ctx, &s, LSL_TYPES) && privileged_for(ctx, &s)) {
+		ctx->rflags |= FLAG_ZF;
+		ctx->dst.val = s.limit;
+	} else {
+		ctx->dst.kind = OPD_NONE;
+	}
+	return r;
+}

@@ -180,6 +180,8 @@ static int set_reg(struct emul_ctx *ctx, enum emul_reg_class class, u32 index, u
 static int read_fpu(struct emul_ctx *ctx, enum emul_fpu_kind kind, unsigned int reg, void *buf,
 		    unsigned int len)
 {
+	if (kind == EMUL_FPU_CONTROL || kind == EMUL_FPU_IMAGE)
+		return outside();
 	memcpy(buf, kind == EMUL_FPU_MMX ? (u8 *)&t.emul.mm[reg] : t.emul.vec[reg], len);
 	return EMUL_OK;
 }
@@ -187,6 +189,8 @@ static int read_fpu(struct emul_ctx *ctx, enum emul_fpu_kind kind, unsigned int 
 static int write_fpu(struct emul_ctx *ctx, enum emul_fpu_kind kind, unsigned int reg,
 		     const void *buf, unsigned int len)
 {
+	if (kind == EMUL_FPU_CONTROL || kind == EMUL_FPU_IMAGE)
+		return outside();
 	if (kind == EMUL_FPU_AVX)
 		memset(t.emul.vec[reg], 0, 32);
 	memcpy(kind == EMUL_FPU_MMX ? (u8 *)&t.emul.mm[reg] : t.emul.vec[reg], buf, len);

@@ -192,6 +192,12 @@ static int set_reg(struct emul_ctx *ctx, enum emul_reg_class class, u32 index, u
 
 static void check_fpu(enum emul_fpu_kind kind, unsigned int reg, unsigned int len)
 {
+	if (kind == EMUL_FPU_CONTROL || kind == EMUL_FPU_IMAGE) {
+		REQUIRE(reg <= (kind == EMUL_FPU_IMAGE ? 1 : EMUL_CTL_MXCSR));
+		REQUIRE(len == (kind == EMUL_FPU_IMAGE ? EMUL_FXSAVE :
+				reg == EMUL_CTL_MXCSR ? 4 : 2));
+		return;
+	}
 	REQUIRE(reg < (kind == EMUL_FPU_MMX ? 8 : 16));
 	REQUIRE(kind == EMUL_FPU_MMX ? len <= 8 : len == 16 || (len == 32 && kind == EMUL_FPU_AVX));
 }
@@ -207,7 +213,7 @@ static int read_fpu(struct emul_ctx *ctx, enum emul_fpu_kind kind, unsigned int 
 static int write_fpu(struct emul_ctx *ctx, enum emul_fpu_kind kind, unsigned int reg,
 		     const void *data, unsigned int len)
 {
-	u8 sink[32];
+	u8 sink[EMUL_FXSAVE];
 
 	check_fpu(kind, reg, len);
 	memcpy(sink, data, len);
