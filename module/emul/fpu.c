@@ -84,14 +84,16 @@ static unsigned int image_size(const struct emul_ctx *ctx)
 	return ctx->mode == EMUL_MODE_LONG ? 416 : 288;
 }
 
-/* Its address; #NM, and alignment before all else. */
+/* Its address: segment and canonical form first, then alignment, which is #AC if it is checked. */
 static int image_linear(struct emul_ctx *ctx, unsigned int access, u64 *linear)
 {
 	int r = check_x87(ctx);
 
 	if (r)
 		return r;
-	emul_mem_linear(ctx, 0, access, linear);
+	r = emul_mem_linear(ctx, 16, access, linear);
+	if (r)
+		return r;
 	if (*linear & 15)
 		return emul_gp(ctx, 0);
 	return emul_mem_linear(ctx, EMUL_FXSAVE, access, linear);

@@ -119,7 +119,7 @@ static const struct emul_opcode grp11_ev[8] = {
 };
 
 static const struct emul_opcode row_63[2] = {
-	I2(arpl, EW, GW, F_PROT),
+	I2(arpl, EW, GW, F_PROT | CMP),
 	I2(movsx, GV, ED, F_MOV),			/* MOVSXD */
 };
 

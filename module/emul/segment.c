@@ -189,20 +189,33 @@ int em_mov_to_seg(struct emul_ctx *ctx)
  * @ctx: context
  * @offset: result
  * @sel: result
+ *
+ * Two operands for the checks, but one access, unless the address wraps between them.
  */
 int emul_read_far_ptr(struct emul_ctx *ctx, u64 *offset, u16 *sel)
 {
 	const struct emul_mem *mem = &ctx->insn.mem;
 	unsigned int bytes = ctx->insn.op_bytes;
-	u64 ea = emul_effective(ctx, mem), val;
+	u64 ea = emul_effective(ctx, mem), first, second;
+	u8 data[10] = { 0 };
 	int r;
 
-	r = emul_read_seg(ctx, mem->seg, ea, offset, bytes, EMUL_ACC_READ);
+	r = emul_linear(ctx, mem->seg, ea, bytes, EMUL_ACC_READ, &first);
+	ea = (ea + bytes) & emul_mask(mem->addr_bytes);
+	if (!r)
+		r = emul_linear(ctx, mem->seg, ea, 2, EMUL_ACC_READ, &second);
 	if (r)
 		return r;
-	ea = (ea + bytes) & emul_mask(mem->addr_bytes);
-	r = emul_read_seg(ctx, mem->seg, ea, &val, 2, EMUL_ACC_READ);
-	*sel = val;
+	if (second == first + bytes) {
+		r = emul_read(ctx, first, data, bytes + 2, EMUL_ACC_READ);
+	} else {
+		r = emul_read(ctx, first, data, bytes, EMUL_ACC_READ);
+		if (!r)
+			r = emul_read(ctx, second, data + bytes, 2, EMUL_ACC_READ);
+	}
+	*offset = 0;
+	memcpy(offset, data, bytes);
+	memcpy(sel, data + bytes, 2);
 	return r;
 }
 
@@ -280,16 +293,25 @@ int em_ltr(struct emul_ctx *ctx)
 }
 
 
+/* The destination need not be writable if nothing is written. */
 int em_arpl(struct emul_ctx *ctx)
 {
-	if ((ctx->dst.val & SEL_RPL) >= (ctx->src.val & SEL_RPL)) {
+	struct emul_operand *o = &ctx->dst;
+	u64 linear;
+	int r;
+
+	if ((o->val & SEL_RPL) >= (ctx->src.val & SEL_RPL)) {
 		ctx->rflags &= ~(u64)FLAG_ZF;
-		ctx->dst.kind = OPD_NONE;
 		return EMUL_OK;
 	}
 	ctx->rflags |= FLAG_ZF;
-	ctx->dst.val = (ctx->dst.val & ~(u64)SEL_RPL) | (ctx->src.val & SEL_RPL);
-	return EMUL_OK;
+	o->val = (o->val & ~(u64)SEL_RPL) | (ctx->src.val & SEL_RPL);
+	if (o->kind == OPD_REG) {
+		emul_operand_set_reg(ctx, o, o->val);
+		return EMUL_OK;
+	}
+	r = emul_mem_linear(ctx, 2, EMUL_ACC_WRITE, &linear);
+	return r ?: emul_write(ctx, linear, &o->val, 2, EMUL_ACC_WRITE);
 }
 
 /* The descriptor of a selector that is asked about; that there is none is no fault but *@found. */

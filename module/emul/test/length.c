@@ -96,6 +96,45 @@ static void fill(u8 *b)
 	}
 }
 
+/* Each opcode of each map, each ModRM.reg, with memory and with a register, under each prefix. */
+static void all_opcodes(const struct machine *m, ZydisDecoder *dec, struct tally *t)
+{
+	static const u8 maps[][4] = {
+		{ 0 }, { 1, 0x0f }, { 2, 0x0f, 0x38 }, { 2, 0x0f, 0x3a }, { 2, 0xc5, 0xf8 },
+		{ 3, 0xc4, 0xe1, 0x78 }, { 3, 0xc4, 0xe2, 0x79 }, { 3, 0xc4, 0xe3, 0x7d },
+		{ 3, 0x8f, 0xe8, 0x78 }, { 3, 0x8f, 0xe9, 0x78 }, { 3, 0x8f, 0xea, 0x78 },
+	};
+	static const u8 evex[][3] = { { 0xf1, 0x7c, 0x08 }, { 0xf2, 0x7d, 0x08 },
+				      { 0xf3, 0x7d, 0x08 }, { 0xf5, 0x7c, 0x08 },
+				      { 0xf6, 0x7d, 0x08 } };
+	static const u8 prefixes[] = { 0, 0x66, 0x67, 0xf2, 0xf3, 0x48, 0x2e };
+	const unsigned int nmaps = sizeof(maps) / sizeof(maps[0]);
+	unsigned int map, op, reg, mod, p, n;
+	u8 b[EMUL_MAX_INSN];
+
+	for (map = 0; map < nmaps + 5; map++)
+	for (op = 0; op < 256; op++)
+	for (reg = 0; reg < 8; reg++)
+	for (mod = 0; mod < 4; mod++)
+	for (p = 0; p < sizeof(prefixes); p++) {
+		memset(b, 0x11, sizeof(b));
+		n = 0;
+		if (prefixes[p])
+			b[n++] = prefixes[p];
+		if (map < nmaps) {
+			memcpy(b + n, maps[map] + 1, maps[map][0]);
+			n += maps[map][0];
+		} else {
+			b[n++] = 0x62;
+			memcpy(b + n, evex[map - nmaps], 3);
+			n += 3;
+		}
+		b[n++] = op;
+		b[n++] = mod << 6 | reg << 3 | (reg & 1 ? 4 : 3);
+		one(m, dec, b, t);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	unsigned long count = 300000, i;
@@ -112,6 +151,7 @@ int main(int argc, char **argv)
 		u8 b[EMUL_MAX_INSN];
 
 		ZydisDecoderInit(&dec, machines[k].zmode, machines[k].width);
+		all_opcodes(&machines[k], &dec, &t);
 		for (i = 0; i < count; i++) {
 			fill(b);
 			one(&machines[k], &dec, b, &t);

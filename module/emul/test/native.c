@@ -3,16 +3,20 @@
  * One instruction on the real processor: a signal frame is edited into the wanted state,
  * sigreturn enters it, and the INT3 behind the instruction, TF, or a fault gives the state after.
  * Entered from differ.c.
- * No locks: one thread.
+ * No locks: one thread, in a process that may make no system call but the few it needs.
  * sigreturn(2); Intel SDM vol. 1 "XSAVE-Supported Features" for the layout of the frame.
  */
 #define _GNU_SOURCE
 #include <asm/ldt.h>
 #include <cpuid.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/ucontext.h>
 #include <unistd.h>
@@ -22,6 +26,10 @@
 #define MAGIC_OFFSET	464		/* struct _fpx_sw_bytes in the legacy area */
 #define XSTATE_OFFSET	512		/* XSTATE_BV */
 
+static const int sigs[] = { SIGUSR1, SIGTRAP, SIGSEGV, SIGILL, SIGFPE, SIGBUS };
+#define NR_SIGS		(sizeof(sigs) / sizeof(sigs[0]))
+
+static struct sigaction before[NR_SIGS];
 static struct native_state *running;
 static ucontext_t home;
 static u8 home_fpregs[512];
@@ -117,6 +125,16 @@ static void set_ds_es(u16 ds, u16 es)
 	asm volatile("movw %0, %%ds; movw %1, %%es" : : "r" (ds), "r" (es));
 }
 
+/* A fault of the program itself is for whoever had the signal before: a sanitizer, if any. */
+static void give_back(int sig)
+{
+	unsigned int i;
+
+	for (i = 0; i < NR_SIGS; i++)
+		if (sigs[i] == sig)
+			sigaction(sig, &before[i], NULL);
+}
+
 /* SIGUSR1 enters the test state; any other signal comes out of it. */
 static void handler(int sig, siginfo_t *si, void *arg)
 {
@@ -133,7 +151,7 @@ static void handler(int sig, siginfo_t *si, void *arg)
 		return;
 	}
 	if (!running) {
-		signal(sig, SIG_DFL);
+		give_back(sig);
 		return;
 	}
 	running->ds = get_ds();
@@ -159,12 +177,6 @@ static bool make_ldt_entry(unsigned int nr, unsigned long base, bool code)
 	return syscall(SYS_modify_ldt, 1, &d, sizeof(d)) == 0;
 }
 
-static bool map_at(unsigned long addr, unsigned long size, int prot)
-{
-	return mmap((void *)addr, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
-		    -1, 0) == (void *)addr;
-}
-
 static bool detect_avx(void)
 {
 	unsigned int a, b, c, d;
@@ -180,9 +192,52 @@ bool native_has_avx(void)
 	return have_avx;
 }
 
+static bool map_at(unsigned long addr, unsigned long size, int prot)
+{
+	return mmap((void *)addr, size, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE,
+		    -1, 0) == (void *)addr;
+}
+
+#define ALLOW(nr)	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1), \
+			BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+
+/* What raise(), a signal's return and stdio need; INT 80h is of another architecture. */
+bool native_confine(void)
+{
+	static struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AUDIT_ARCH_X86_64, 1, 0),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		ALLOW(SYS_rt_sigreturn), ALLOW(SYS_tgkill), ALLOW(SYS_getpid), ALLOW(SYS_gettid),
+		ALLOW(SYS_rt_sigprocmask), ALLOW(SYS_rt_sigaction), ALLOW(SYS_arch_prctl),
+		ALLOW(SYS_write), ALLOW(SYS_newfstatat), ALLOW(SYS_fstat), ALLOW(SYS_brk),
+		ALLOW(SYS_mmap), ALLOW(SYS_munmap), ALLOW(SYS_exit_group),
+#ifdef LIBFUZZER
+		/* The fuzzer's own: its corpus, its artifacts, its threads and its statistics. */
+		ALLOW(SYS_read), ALLOW(SYS_openat), ALLOW(SYS_close), ALLOW(SYS_lseek),
+		ALLOW(SYS_stat), ALLOW(SYS_getdents64), ALLOW(SYS_rename), ALLOW(SYS_unlink),
+		ALLOW(SYS_futex), ALLOW(SYS_madvise), ALLOW(SYS_mprotect), ALLOW(SYS_readlink),
+		ALLOW(SYS_getrusage), ALLOW(SYS_clock_nanosleep), ALLOW(SYS_nanosleep),
+		ALLOW(SYS_sigaltstack), ALLOW(SYS_sched_yield), ALLOW(SYS_exit), ALLOW(SYS_ioctl),
+		ALLOW(SYS_clone), ALLOW(SYS_clone3), ALLOW(SYS_wait4), ALLOW(SYS_pipe2),
+		ALLOW(SYS_process_vm_readv), ALLOW(SYS_mremap), ALLOW(SYS_rseq),
+		ALLOW(SYS_set_robust_list), ALLOW(SYS_prlimit64), ALLOW(SYS_gettimeofday),
+		ALLOW(SYS_clock_gettime), ALLOW(SYS_sched_getaffinity), ALLOW(SYS_prctl),
+		ALLOW(SYS_dup), ALLOW(SYS_dup2), ALLOW(SYS_fcntl), ALLOW(SYS_access),
+		ALLOW(SYS_getcwd), ALLOW(SYS_uname), ALLOW(SYS_getuid), ALLOW(SYS_sysinfo),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | 1),
+#endif
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+	};
+	struct sock_fprog prog = { .len = sizeof(code) / sizeof(code[0]), .filter = code };
+
+	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
+}
+
 bool native_init(void)
 {
-	static const int sigs[] = { SIGUSR1, SIGTRAP, SIGSEGV, SIGILL, SIGFPE, SIGBUS };
 	struct sigaction sa = { .sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_ONSTACK };
 	stack_t ss = { .ss_size = 1 << 16, .ss_sp = malloc(1 << 16) };
 	unsigned int i;
@@ -191,8 +246,8 @@ bool native_init(void)
 	sigfillset(&sa.sa_mask);
 	if (sigaltstack(&ss, NULL))
 		return false;
-	for (i = 0; i < sizeof(sigs) / sizeof(sigs[0]); i++) {
-		if (sigaction(sigs[i], &sa, NULL))
+	for (i = 0; i < NR_SIGS; i++) {
+		if (sigaction(sigs[i], &sa, &before[i]))
 			return false;
 	}
 	return map_at(CODE_BASE, 0x1000, PROT_READ | PROT_WRITE | PROT_EXEC) &&

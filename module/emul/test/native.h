@@ -38,6 +38,8 @@ struct native_state {
 
 /* Map code and data, make the LDT entries, install handlers. False: this machine cannot. */
 bool native_init(void);
+/* From now on few system calls can be made: whatever runs, it does no harm. False: not here. */
+bool native_confine(void);
 /* Has the processor AVX, and may it be used? */
 bool native_has_avx(void);
 /*
