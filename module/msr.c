@@ -388,12 +388,10 @@ static int set_hwcr(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
 {
 	/* Caches, flush filter and IGNNE are not for the guest: no effect. */
 	val &= ~(BIT_ULL(3) | BIT_ULL(6) | BIT_ULL(8));
-	if (val & ~BIT_ULL(18))		/* McStatusWrEn */
+	/* McStatusWrEn; TscFreqSel, of which Linux misses the 1 that CPUs have. */
+	if (val & ~(BIT_ULL(18) | BIT_ULL(24)))
 		return 1;
-	/* Writing 0 leaves a set McStatusWrEn alone, as KVM has it. */
-	if (!val)
-		return 0;
-	vcpu->mce.status_writable = true;
+	vcpu->mce.status_writable = val & BIT_ULL(18);
 	return set_slot(vcpu, a, val);
 }
 

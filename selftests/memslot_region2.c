@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * memslot_region2.c - KVM_SET_USER_MEMORY_REGION2, which newer clients use: a slot made by either
- * form is the same slot; memory that only the guest has (KVM_MEM_GUEST_MEMFD) needs a VM made for it.
+ * form is the same slot; a flag that is not for an ordinary VM's memory is refused.
  */
 #include "guest.h"
 #include "vm.h"

@@ -41,7 +41,7 @@ static const struct {
 	{ 0x8b, 0x55, NONE, ~0ULL },
 	{ 0x79, 0x1000, NONE, ~0ULL },
 	{ 0xc001001f, BIT(46), NONE, 0 },
-	/* HWCR: bits 3, 6 and 8 are dropped, of the others McStatusWrEn alone exists. */
+	/* HWCR: bits 3, 6 and 8 are dropped; of the others, case hwcr has more. */
 	{ 0xc0010015, 0x148, NONE, 0 },
 	{ 0xc0010015, 1, GP, 0 },
 	{ 0xc0010015, BIT(18), NONE, BIT(18) },
@@ -125,6 +125,43 @@ TEST(reads_by_the_guest)
 
 	while ((row = run_sync(vcpu)) != ~0ULL)
 		test_fail(__FILE__, __LINE__, "MSR %#x", reads[row].index);
+}
+
+/*
+ * HWCR has McStatusWrEn and TscFreqSel, and a write of 0 clears them. KVM before 6.7 kept the former
+ * then, and did not know the latter.
+ */
+static void hwcr_guest(void)
+{
+	u64 value;
+
+	for (int bit = 0; bit < 64; bit++) {
+		u64 kept = BIT(bit) & (BIT(18) | BIT(24)), dropped = BIT(bit) & 0x148;
+
+		if (wrmsr_try(0xc0010015, BIT(bit)) != (kept | dropped ? NONE : GP))
+			guest_sync(bit);
+		if (rdmsr_try(0xc0010015, &value) != NONE || value != kept)
+			guest_sync(bit);
+		wrmsr_try(0xc0010015, 0);
+	}
+	/* A bank's status is writable with the bit set, and not after that. */
+	GUEST_EXPECT_EQ(wrmsr_try(0xc0010015, BIT(18)), NONE);
+	GUEST_EXPECT_EQ(wrmsr_try(0x401, 1), NONE);
+	GUEST_EXPECT_EQ(wrmsr_try(0xc0010015, 0), NONE);
+	GUEST_EXPECT_EQ(wrmsr_try(0x401, 1), GP);
+	guest_sync(~0ULL);
+}
+
+TEST(hwcr)
+{
+	struct vcpu *vcpu;
+	u64 bit;
+
+	if (cpuid_entry(supported_cpuid(), 0, 0)->ebx != 0x68747541)
+		test_skip("AMD's CPUs have HWCR");
+	vcpu = guest_new(hwcr_guest);
+	while ((bit = run_sync(vcpu)) != ~0ULL)
+		test_fail(__FILE__, __LINE__, "bit %d", (int)bit);
 }
 
 static void fault_guest(void)
