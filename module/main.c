@@ -453,10 +453,11 @@ static int __init register_hooks(void)
 		return r;
 	cpuhp_state = r;
 	r = register_reboot_notifier(&mhv_reboot_notifier);
-	if (r) {
-		cpuhp_remove_state_nocalls(cpuhp_state);
-		return r;
-	}
+	if (r)
+		goto cpuhp;
+	r = mhv_emergency_init();
+	if (r)
+		goto reboot;
 	register_syscore_ops(&mhv_syscore_ops);
 	/*
 	 * The static key behind preempt notifiers is flipped once, here, not
@@ -464,12 +465,18 @@ static int __init register_hooks(void)
 	 */
 	preempt_notifier_inc();
 	return 0;
+reboot:
+	unregister_reboot_notifier(&mhv_reboot_notifier);
+cpuhp:
+	cpuhp_remove_state_nocalls(cpuhp_state);
+	return r;
 }
 
 static void unregister_hooks(void)
 {
 	preempt_notifier_dec();
 	unregister_syscore_ops(&mhv_syscore_ops);
+	mhv_emergency_exit();
 	unregister_reboot_notifier(&mhv_reboot_notifier);
 	cpuhp_remove_state_nocalls(cpuhp_state);
 }

@@ -771,6 +771,10 @@ static inline u64 mhv_counter(const struct mhv_vcpu *vcpu, unsigned int i)
 	return READ_ONCE(*(const u64 *)((const void *)&vcpu->stat + mhv_counters[i].offset));
 }
 
+/* ---- emergency.c ---- */
+int mhv_emergency_init(void);
+void mhv_emergency_exit(void);
+
 /* ---- debugfs.c ---- */
 void mhv_debugfs_init(void);
 void mhv_debugfs_exit(void);

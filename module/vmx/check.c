@@ -22,16 +22,16 @@ struct guest {
 
 static void read_guest(struct guest *g, u32 injected)
 {
-	g->cr0 = vmread(GUEST_CR0);
-	g->cr3 = vmread(GUEST_CR3);
-	g->cr4 = vmread(GUEST_CR4);
-	g->efer = vmread(GUEST_IA32_EFER);
-	g->rflags = vmread(GUEST_RFLAGS);
-	g->rip = vmread(GUEST_RIP);
-	g->entry = vmread(VM_ENTRY_CONTROLS);
+	g->cr0 = vmcs_read(GUEST_CR0);
+	g->cr3 = vmcs_read(GUEST_CR3);
+	g->cr4 = vmcs_read(GUEST_CR4);
+	g->efer = vmcs_read(GUEST_IA32_EFER);
+	g->rflags = vmcs_read(GUEST_RFLAGS);
+	g->rip = vmcs_read(GUEST_RIP);
+	g->entry = vmcs_read(VM_ENTRY_CONTROLS);
 	g->intr = injected;
-	g->blocked = vmread(GUEST_INTERRUPTIBILITY_INFO);
-	g->pending = vmread(GUEST_PENDING_DBG_EXCEPTIONS);
+	g->blocked = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
+	g->pending = vmcs_read(GUEST_PENDING_DBG_EXCEPTIONS);
 	g->long_mode = g->entry & VM_ENTRY_IA32E_MODE;
 	g->v86 = g->rflags & X86_EFLAGS_VM;
 }
@@ -60,9 +60,9 @@ static const char *check_registers(const struct guest *g)
 		return "EFER.LMA is not what the entry control says";
 	if (g->cr0 & X86_CR0_PG && !(g->efer & EFER_LMA) != !(g->efer & EFER_LME))
 		return "EFER.LME without EFER.LMA, while there is paging";
-	if (vmread(GUEST_DR7) >> 32)
+	if (vmcs_read(GUEST_DR7) >> 32)
 		return "DR7: reserved bits";
-	if (!canonical(vmread(GUEST_SYSENTER_ESP)) || !canonical(vmread(GUEST_SYSENTER_EIP)))
+	if (!canonical(vmcs_read(GUEST_SYSENTER_ESP)) || !canonical(vmcs_read(GUEST_SYSENTER_EIP)))
 		return "SYSENTER_ESP or SYSENTER_EIP: not canonical";
 	return NULL;
 }
@@ -72,10 +72,10 @@ static const char *check_v86(void)
 	unsigned int i;
 
 	for (i = 0; i < 12; i += 2) {
-		if (vmread(GUEST_ES_BASE + i) != vmread(GUEST_ES_SELECTOR + i) << 4)
+		if (vmcs_read(GUEST_ES_BASE + i) != vmcs_read(GUEST_ES_SELECTOR + i) << 4)
 			return "a segment's base in virtual-8086 mode";
-		if (vmread(GUEST_ES_LIMIT + i) != 0xffff ||
-		    vmread(GUEST_ES_AR_BYTES + i) != 0xf3)
+		if (vmcs_read(GUEST_ES_LIMIT + i) != 0xffff ||
+		    vmcs_read(GUEST_ES_AR_BYTES + i) != 0xf3)
 			return "a segment's limit or access rights in virtual-8086 mode";
 	}
 	return NULL;
@@ -88,7 +88,7 @@ static bool limit_fits(u32 limit, u32 ar)
 
 static const char *check_cs_ss(const struct guest *g)
 {
-	u32 cs = vmread(GUEST_CS_AR_BYTES), ss = vmread(GUEST_SS_AR_BYTES);
+	u32 cs = vmcs_read(GUEST_CS_AR_BYTES), ss = vmcs_read(GUEST_SS_AR_BYTES);
 	u32 type = cs & VMX_AR_TYPE_MASK;
 
 	if (cs & VMX_AR_UNUSABLE_MASK || !(cs & VMX_AR_P_MASK) || !(cs & VMX_AR_S_MASK))
@@ -103,9 +103,9 @@ static const char *check_cs_ss(const struct guest *g)
 		return "CS: conforming, and DPL is above SS's";
 	if (g->long_mode && cs & VMX_AR_L_MASK && cs & VMX_AR_DB_MASK)
 		return "CS: both L and D";
-	if (cs & VMX_AR_RESERVD_MASK || !limit_fits(vmread(GUEST_CS_LIMIT), cs))
+	if (cs & VMX_AR_RESERVD_MASK || !limit_fits(vmcs_read(GUEST_CS_LIMIT), cs))
 		return "CS: reserved bits, or G does not fit the limit";
-	if (vmread(GUEST_CS_BASE) >> 32)
+	if (vmcs_read(GUEST_CS_BASE) >> 32)
 		return "CS: base too large";
 	if ((!(g->cr0 & X86_CR0_PE) || type == 3) && VMX_AR_DPL(ss))
 		return "SS: DPL is not 0 in real mode";
@@ -115,7 +115,7 @@ static const char *check_cs_ss(const struct guest *g)
 	if (type != 3 && type != 7)
 		return "SS: type is not writable accessed data";
 	if (!(ss & VMX_AR_P_MASK) || !(ss & VMX_AR_S_MASK) ||
-	    !limit_fits(vmread(GUEST_SS_LIMIT), ss) || vmread(GUEST_SS_BASE) >> 32)
+	    !limit_fits(vmcs_read(GUEST_SS_LIMIT), ss) || vmcs_read(GUEST_SS_BASE) >> 32)
 		return "SS: not present, a system segment, a wrong G or base";
 	return NULL;
 }
@@ -130,12 +130,12 @@ static const char *check_data(void)
 	u32 ar;
 
 	for (i = 0; i < ARRAY_SIZE(names); i += 2) {
-		ar = vmread(GUEST_ES_AR_BYTES + i);
+		ar = vmcs_read(GUEST_ES_AR_BYTES + i);
 		if (!names[i] || ar & VMX_AR_UNUSABLE_MASK)
 			continue;
 		if (!(ar & 1) || (ar & VMX_AR_TYPE_CODE_MASK && !(ar & 2)) ||
 		    !(ar & VMX_AR_S_MASK) || !(ar & VMX_AR_P_MASK) ||
-		    !limit_fits(vmread(GUEST_ES_LIMIT + i), ar))
+		    !limit_fits(vmcs_read(GUEST_ES_LIMIT + i), ar))
 			return names[i];
 	}
 	return NULL;
@@ -143,23 +143,23 @@ static const char *check_data(void)
 
 static const char *check_system(const struct guest *g)
 {
-	u32 tr = vmread(GUEST_TR_AR_BYTES), ldtr = vmread(GUEST_LDTR_AR_BYTES);
+	u32 tr = vmcs_read(GUEST_TR_AR_BYTES), ldtr = vmcs_read(GUEST_LDTR_AR_BYTES);
 	u32 type = tr & VMX_AR_TYPE_MASK;
 
 	if (tr & VMX_AR_UNUSABLE_MASK || !(tr & VMX_AR_P_MASK) || tr & VMX_AR_S_MASK ||
-	    vmread(GUEST_TR_SELECTOR) & 4)
+	    vmcs_read(GUEST_TR_SELECTOR) & 4)
 		return "TR: not present, no system segment, or in the LDT";
 	if (type != VMX_AR_TYPE_BUSY_64_TSS && (g->long_mode || type != VMX_AR_TYPE_BUSY_16_TSS))
 		return "TR: type is not that of a busy TSS";
-	if (!limit_fits(vmread(GUEST_TR_LIMIT), tr) || !canonical(vmread(GUEST_TR_BASE)))
+	if (!limit_fits(vmcs_read(GUEST_TR_LIMIT), tr) || !canonical(vmcs_read(GUEST_TR_BASE)))
 		return "TR: G or base";
 	if (!(ldtr & VMX_AR_UNUSABLE_MASK) &&
 	    ((ldtr & VMX_AR_TYPE_MASK) != VMX_AR_TYPE_LDT || ldtr & VMX_AR_S_MASK ||
-	     !(ldtr & VMX_AR_P_MASK) || !limit_fits(vmread(GUEST_LDTR_LIMIT), ldtr) ||
-	     !canonical(vmread(GUEST_LDTR_BASE))))
+	     !(ldtr & VMX_AR_P_MASK) || !limit_fits(vmcs_read(GUEST_LDTR_LIMIT), ldtr) ||
+	     !canonical(vmcs_read(GUEST_LDTR_BASE))))
 		return "LDTR: type, S, P, G or base";
-	if (!canonical(vmread(GUEST_GDTR_BASE)) || !canonical(vmread(GUEST_IDTR_BASE)) ||
-	    vmread(GUEST_GDTR_LIMIT) > 0xffff || vmread(GUEST_IDTR_LIMIT) > 0xffff)
+	if (!canonical(vmcs_read(GUEST_GDTR_BASE)) || !canonical(vmcs_read(GUEST_IDTR_BASE)) ||
+	    vmcs_read(GUEST_GDTR_LIMIT) > 0xffff || vmcs_read(GUEST_IDTR_LIMIT) > 0xffff)
 		return "GDTR or IDTR";
 	return NULL;
 }
@@ -167,7 +167,7 @@ static const char *check_system(const struct guest *g)
 /* RIP, RFLAGS, and what is to be injected or is blocked. */
 static const char *check_events(const struct guest *g)
 {
-	u32 cs = vmread(GUEST_CS_AR_BYTES);
+	u32 cs = vmcs_read(GUEST_CS_AR_BYTES);
 	bool in_shadow = g->blocked & (GUEST_INTR_STATE_STI | GUEST_INTR_STATE_MOV_SS);
 	u32 type = g->intr & INTR_INFO_INTR_TYPE_MASK;
 
@@ -250,12 +250,13 @@ void vmx_dump(struct mhv_vcpu *vcpu)
 
 	pr_info_ratelimited("vcpu %u: entry refused: exit reason %#x, instruction error %u: %s; cr0 %#llx cr3 %#llx cr4 %#llx efer %#llx rflags %#llx rip %#llx cs %#llx/%#llx ss %#llx/%#llx tr %#llx/%#llx pin %#x proc %#x/%#x entry %#x exit %#x inject %#x blocked %#llx\n",
 			    vcpu->id, vmx->exit_reason, vmx->error, failure(vmx),
-			    vmread(GUEST_CR0), vmread(GUEST_CR3), vmread(GUEST_CR4),
-			    vmread(GUEST_IA32_EFER), vmread(GUEST_RFLAGS), vmread(GUEST_RIP),
-			    vmread(GUEST_CS_SELECTOR), vmread(GUEST_CS_AR_BYTES),
-			    vmread(GUEST_SS_SELECTOR), vmread(GUEST_SS_AR_BYTES),
-			    vmread(GUEST_TR_SELECTOR), vmread(GUEST_TR_AR_BYTES),
+			    vmcs_read(GUEST_CR0), vmcs_read(GUEST_CR3), vmcs_read(GUEST_CR4),
+			    vmcs_read(GUEST_IA32_EFER), vmcs_read(GUEST_RFLAGS), vmcs_read(GUEST_RIP),
+			    vmcs_read(GUEST_CS_SELECTOR), vmcs_read(GUEST_CS_AR_BYTES),
+			    vmcs_read(GUEST_SS_SELECTOR), vmcs_read(GUEST_SS_AR_BYTES),
+			    vmcs_read(GUEST_TR_SELECTOR), vmcs_read(GUEST_TR_AR_BYTES),
 			    vmx->ctl[VMX_PIN], vmx->ctl[VMX_PROC], vmx->ctl[VMX_PROC2],
 			    vmx->ctl[VMX_ENTRY], vmx->ctl[VMX_EXIT],
-			    vmx->exit_intr, vmread(GUEST_INTERRUPTIBILITY_INFO));
+			    vmx->exit_intr,
+			    vmcs_read(GUEST_INTERRUPTIBILITY_INFO));
 }

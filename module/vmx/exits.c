@@ -37,9 +37,9 @@ static void renew_nmi_masking(struct mhv_vcpu *vcpu, u64 info)
 
 static int exit_io(struct mhv_vcpu *vcpu)
 {
-	u32 info = vmread(EXIT_QUALIFICATION);
+	u32 info = vmcs_read(EXIT_QUALIFICATION);
 	struct mhv_pio_exit pio = {
-		.next_rip = vcpu->state.rip + vmread(VM_EXIT_INSTRUCTION_LEN),
+		.next_rip = vcpu->state.rip + vmcs_read(VM_EXIT_INSTRUCTION_LEN),
 		.port = info >> 16,
 		.size = (info & 7) + 1,
 		.in = info & BIT(3),
@@ -56,9 +56,9 @@ static int exit_io(struct mhv_vcpu *vcpu)
  */
 static int exit_ept_violation(struct mhv_vcpu *vcpu)
 {
-	u64 info = vmread(EXIT_QUALIFICATION);
+	u64 info = vmcs_read(EXIT_QUALIFICATION);
 	struct mhv_npf_exit npf = {
-		.gpa = vmread(GUEST_PHYSICAL_ADDRESS),
+		.gpa = vmcs_read(GUEST_PHYSICAL_ADDRESS),
 	};
 
 	renew_nmi_masking(vcpu, info);
@@ -82,7 +82,7 @@ static int exit_ept_misconfig(struct mhv_vcpu *vcpu)
 
 static int exit_cr(struct mhv_vcpu *vcpu)
 {
-	u64 info = vmread(EXIT_QUALIFICATION);
+	u64 info = vmcs_read(EXIT_QUALIFICATION);
 	unsigned int cr = info & 15;
 	unsigned int gpr = (info >> 8) & 15;
 	u64 cr0;
@@ -104,7 +104,7 @@ static int exit_cr(struct mhv_vcpu *vcpu)
 
 static int exit_dr(struct mhv_vcpu *vcpu)
 {
-	u32 info = vmread(EXIT_QUALIFICATION);
+	u32 info = vmcs_read(EXIT_QUALIFICATION);
 
 	if (!vcpu->guest_debug) {
 		to_vmx(vcpu)->dr_lent = true;	/* and the access is repeated */
@@ -121,12 +121,12 @@ static int exit_db(struct mhv_vcpu *vcpu, u32 intr)
 		.type = MHV_EV_EXCEPTION,
 		.vector = X86_TRAP_DB,
 		.has_payload = true,
-		.payload = vmread(EXIT_QUALIFICATION) & (DR_TRAP_BITS | DR_STEP | DR6_BD),
+		.payload = vmcs_read(EXIT_QUALIFICATION) & (DR_TRAP_BITS | DR_STEP | DR6_BD),
 	};
 
 	if ((intr & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_PRIV_SW_EXCEPTION) {
 		mhv_state_change(vcpu, MHV_G_RIP_FLAGS);
-		vcpu->state.rip += vmread(VM_EXIT_INSTRUCTION_LEN);
+		vcpu->state.rip += vmcs_read(VM_EXIT_INSTRUCTION_LEN);
 	}
 	return mhv_exit_exception(vcpu, &ev);
 }
@@ -160,7 +160,7 @@ static int exit_exception(struct mhv_vcpu *vcpu)
 	}
 	renew_nmi_masking(vcpu, intr);
 	if (ev.has_error)
-		ev.error = vmread(VM_EXIT_INTR_ERROR_CODE);
+		ev.error = vmcs_read(VM_EXIT_INTR_ERROR_CODE);
 	switch (ev.vector) {
 	case X86_TRAP_MC:
 		return MHV_RESUME;	/* vmx_run() gave it to the host */
@@ -168,7 +168,7 @@ static int exit_exception(struct mhv_vcpu *vcpu)
 		return exit_db(vcpu, intr);
 	case X86_TRAP_BP:
 		ev.type = MHV_EV_SOFT_EXCEPTION;
-		ev.insn_len = vmread(VM_EXIT_INSTRUCTION_LEN);
+		ev.insn_len = vmcs_read(VM_EXIT_INSTRUCTION_LEN);
 		break;
 	case X86_TRAP_AC:
 		if (ac_is_host(vcpu) && handle_guest_split_lock(vcpu->state.rip))
@@ -201,7 +201,7 @@ static int exit_nmi_window(struct mhv_vcpu *vcpu)
  */
 static int exit_task_switch(struct mhv_vcpu *vcpu)
 {
-	u32 info = vmread(EXIT_QUALIFICATION), event = vmread(IDT_VECTORING_INFO_FIELD);
+	u32 info = vmcs_read(EXIT_QUALIFICATION), event = vmcs_read(IDT_VECTORING_INFO_FIELD);
 	u32 type = event & VECTORING_INFO_TYPE_MASK;
 	bool delivered = event & VECTORING_INFO_VALID_MASK &&
 			 (type == INTR_TYPE_HARD_EXCEPTION || type == INTR_TYPE_EXT_INTR ||
@@ -214,7 +214,7 @@ static int exit_task_switch(struct mhv_vcpu *vcpu)
 	};
 
 	if (task.has_error)
-		task.error = vmread(IDT_VECTORING_ERROR_CODE);
+		task.error = vmcs_read(IDT_VECTORING_ERROR_CODE);
 	return mhv_exit_task_switch(vcpu, &task);
 }
 
@@ -310,7 +310,7 @@ u32 vmx_exit_reason(struct mhv_vcpu *vcpu, const char **name, u64 *info1, u64 *i
 	const struct vmx_exit *row = vmx_exit_row(reason);
 
 	*name = row && row->name ? row->name : "unknown";
-	*info1 = vmread(EXIT_QUALIFICATION);
-	*info2 = vmread(GUEST_PHYSICAL_ADDRESS);
+	*info1 = vmcs_read(EXIT_QUALIFICATION);
+	*info2 = vmcs_read(GUEST_PHYSICAL_ADDRESS);
 	return reason;
 }

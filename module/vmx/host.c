@@ -59,33 +59,33 @@ void vmx_write_host_state(struct vmx_vcpu *vmx, int cpu)
 	struct desc_ptr idt;
 	u64 val;
 
-	vmwrite(HOST_CR0, read_cr0() & ~X86_CR0_TS);
+	vmcs_write(HOST_CR0, read_cr0() & ~X86_CR0_TS);
 	vmx->host_cr3 = __get_current_cr3_fast();
-	vmwrite(HOST_CR3, vmx->host_cr3);
+	vmcs_write(HOST_CR3, vmx->host_cr3);
 	vmx->host_cr4 = cr4_read_shadow();
-	vmwrite(HOST_CR4, vmx->host_cr4);
-	vmwrite(HOST_CS_SELECTOR, __KERNEL_CS);
-	vmwrite(HOST_SS_SELECTOR, __KERNEL_DS);
-	vmwrite(HOST_DS_SELECTOR, 0);
-	vmwrite(HOST_ES_SELECTOR, 0);
-	vmwrite(HOST_TR_SELECTOR, GDT_ENTRY_TSS * 8);
-	vmwrite(HOST_TR_BASE, (unsigned long)&get_cpu_entry_area(cpu)->tss.x86_tss);
-	vmwrite(HOST_GDTR_BASE, (unsigned long)get_cpu_gdt_ro(cpu));
+	vmcs_write(HOST_CR4, vmx->host_cr4);
+	vmcs_write(HOST_CS_SELECTOR, __KERNEL_CS);
+	vmcs_write(HOST_SS_SELECTOR, __KERNEL_DS);
+	vmcs_write(HOST_DS_SELECTOR, 0);
+	vmcs_write(HOST_ES_SELECTOR, 0);
+	vmcs_write(HOST_TR_SELECTOR, GDT_ENTRY_TSS * 8);
+	vmcs_write(HOST_TR_BASE, (unsigned long)&get_cpu_entry_area(cpu)->tss.x86_tss);
+	vmcs_write(HOST_GDTR_BASE, (unsigned long)get_cpu_gdt_ro(cpu));
 	store_idt(&idt);
-	vmwrite(HOST_IDTR_BASE, idt.address);
+	vmcs_write(HOST_IDTR_BASE, idt.address);
 	rdmsrl(MSR_GS_BASE, val);
-	vmwrite(HOST_GS_BASE, val);
+	vmcs_write(HOST_GS_BASE, val);
 	rdmsrl(MSR_IA32_SYSENTER_CS, val);
-	vmwrite(HOST_IA32_SYSENTER_CS, (u32)val);
+	vmcs_write(HOST_IA32_SYSENTER_CS, (u32)val);
 	rdmsrl(MSR_IA32_SYSENTER_ESP, val);
-	vmwrite(HOST_IA32_SYSENTER_ESP, val);
+	vmcs_write(HOST_IA32_SYSENTER_ESP, val);
 	rdmsrl(MSR_IA32_SYSENTER_EIP, val);
-	vmwrite(HOST_IA32_SYSENTER_EIP, val);
+	vmcs_write(HOST_IA32_SYSENTER_EIP, val);
 	rdmsrl(MSR_IA32_CR_PAT, val);
-	vmwrite(HOST_IA32_PAT, val);
+	vmcs_write(HOST_IA32_PAT, val);
 	rdmsrl(MSR_EFER, val);
-	vmwrite(HOST_IA32_EFER, val);
-	vmwrite(HOST_RIP, (unsigned long)vmx_after_exit);
+	vmcs_write(HOST_IA32_EFER, val);
+	vmcs_write(HOST_RIP, (unsigned long)vmx_after_exit);
 	vmx->host_rsp = 0;	/* vmx_enter() writes it */
 }
 
@@ -139,10 +139,10 @@ void vmx_switch_to_guest(struct vmx_vcpu *vmx)
 	savesegment(fs, vmx->host.fs);
 	savesegment(gs, vmx->host.gs);
 	store_ldt(vmx->host.ldt);
-	vmwrite(HOST_FS_SELECTOR, vmx->host.fs & 7 ? 0 : vmx->host.fs);
-	vmwrite(HOST_GS_SELECTOR, vmx->host.gs & 7 ? 0 : vmx->host.gs);
+	vmcs_write(HOST_FS_SELECTOR, vmx->host.fs & 7 ? 0 : vmx->host.fs);
+	vmcs_write(HOST_GS_SELECTOR, vmx->host.gs & 7 ? 0 : vmx->host.gs);
 	rdmsrl(MSR_FS_BASE, fs_base);
-	vmwrite(HOST_FS_BASE, fs_base);
+	vmcs_write(HOST_FS_BASE, fs_base);
 	rdmsrl(MSR_KERNEL_GS_BASE, vmx->host.kernel_gs_base);
 	vmx->host.debugctl = get_debugctlmsr();
 	vmx_load_msrs(vmx);
@@ -207,6 +207,6 @@ void vmx_switch_perf(struct vmx_vcpu *vmx)
 	if (likely(n == vmx->nr_area))
 		return;
 	vmx->nr_area = n;
-	vmwrite(VM_ENTRY_MSR_LOAD_COUNT, n);
-	vmwrite(VM_EXIT_MSR_LOAD_COUNT, n);
+	vmcs_write(VM_ENTRY_MSR_LOAD_COUNT, n);
+	vmcs_write(VM_EXIT_MSR_LOAD_COUNT, n);
 }

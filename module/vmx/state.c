@@ -31,11 +31,11 @@ static const u8 vmx_sreg[MHV_NR_SREGS] = {
 static void load_seg(struct mhv_state *state, enum mhv_sreg n)
 {
 	struct mhv_segment *seg = &state->seg[n];
-	u32 ar = vmread(GUEST_ES_AR_BYTES + vmx_sreg[n]);
+	u32 ar = vmcs_read(GUEST_ES_AR_BYTES + vmx_sreg[n]);
 
-	seg->base = vmread(GUEST_ES_BASE + vmx_sreg[n]);
-	seg->limit = vmread(GUEST_ES_LIMIT + vmx_sreg[n]);
-	seg->selector = vmread(GUEST_ES_SELECTOR + vmx_sreg[n]);
+	seg->base = vmcs_read(GUEST_ES_BASE + vmx_sreg[n]);
+	seg->limit = vmcs_read(GUEST_ES_LIMIT + vmx_sreg[n]);
+	seg->selector = vmcs_read(GUEST_ES_SELECTOR + vmx_sreg[n]);
 	seg->attr = ar;
 	if (ar & VMX_AR_UNUSABLE_MASK)
 		seg->attr &= ~MHV_SEG_P;
@@ -66,10 +66,10 @@ static void store_seg(const struct mhv_state *state, enum mhv_sreg n)
 {
 	const struct mhv_segment *seg = &state->seg[n];
 
-	vmwrite(GUEST_ES_BASE + vmx_sreg[n], seg->base);
-	vmwrite(GUEST_ES_LIMIT + vmx_sreg[n], seg->limit);
-	vmwrite(GUEST_ES_SELECTOR + vmx_sreg[n], seg->selector);
-	vmwrite(GUEST_ES_AR_BYTES + vmx_sreg[n], access_rights(state, n));
+	vmcs_write(GUEST_ES_BASE + vmx_sreg[n], seg->base);
+	vmcs_write(GUEST_ES_LIMIT + vmx_sreg[n], seg->limit);
+	vmcs_write(GUEST_ES_SELECTOR + vmx_sreg[n], seg->selector);
+	vmcs_write(GUEST_ES_AR_BYTES + vmx_sreg[n], access_rights(state, n));
 }
 
 static const u8 data_sregs[] = { MHV_ES, MHV_DS, MHV_FS, MHV_GS, MHV_LDTR, MHV_TR };
@@ -92,18 +92,18 @@ static void store_data(const struct mhv_state *state)
 
 static void load_dt(struct mhv_state *state)
 {
-	state->gdt.base = vmread(GUEST_GDTR_BASE);
-	state->gdt.limit = vmread(GUEST_GDTR_LIMIT);
-	state->idt.base = vmread(GUEST_IDTR_BASE);
-	state->idt.limit = vmread(GUEST_IDTR_LIMIT);
+	state->gdt.base = vmcs_read(GUEST_GDTR_BASE);
+	state->gdt.limit = vmcs_read(GUEST_GDTR_LIMIT);
+	state->idt.base = vmcs_read(GUEST_IDTR_BASE);
+	state->idt.limit = vmcs_read(GUEST_IDTR_LIMIT);
 }
 
 static void store_dt(const struct mhv_state *state)
 {
-	vmwrite(GUEST_GDTR_BASE, state->gdt.base);
-	vmwrite(GUEST_GDTR_LIMIT, state->gdt.limit);
-	vmwrite(GUEST_IDTR_BASE, state->idt.base);
-	vmwrite(GUEST_IDTR_LIMIT, state->idt.limit);
+	vmcs_write(GUEST_GDTR_BASE, state->gdt.base);
+	vmcs_write(GUEST_GDTR_LIMIT, state->gdt.limit);
+	vmcs_write(GUEST_IDTR_BASE, state->idt.base);
+	vmcs_write(GUEST_IDTR_LIMIT, state->idt.limit);
 }
 
 /* The bits that are not the guest's own are as the core set them: writes exit. */
@@ -112,10 +112,10 @@ static void load_cr(struct vmx_vcpu *vmx)
 	struct mhv_state *state = &vmx->vcpu.state;
 	u64 cr4_owned = ~vmx->cr4_mask;
 
-	state->cr0 = (state->cr0 & ~(u64)CR0_OWNED) | (vmread(GUEST_CR0) & CR0_OWNED);
+	state->cr0 = (state->cr0 & ~(u64)CR0_OWNED) | (vmcs_read(GUEST_CR0) & CR0_OWNED);
 	state->cr2 = vmx->cr2;
-	state->cr3 = vmread(GUEST_CR3);
-	state->cr4 = (state->cr4 & ~cr4_owned) | (vmread(GUEST_CR4) & cr4_owned);
+	state->cr3 = vmcs_read(GUEST_CR3);
+	state->cr4 = (state->cr4 & ~cr4_owned) | (vmcs_read(GUEST_CR4) & cr4_owned);
 }
 
 /*
@@ -130,15 +130,15 @@ static void store_cr(struct vmx_vcpu *vmx)
 	u64 host_mce = cr4_read_shadow() & X86_CR4_MCE;
 	u64 mask = ~(u64)(CR4_OWNED & vmx->vcpu.cr4_allowed);
 
-	vmwrite(GUEST_CR0, state->cr0 | X86_CR0_NE);
-	vmwrite(CR0_READ_SHADOW, state->cr0);
+	vmcs_write(GUEST_CR0, state->cr0 | X86_CR0_NE);
+	vmcs_write(CR0_READ_SHADOW, state->cr0);
 	vmx->cr2 = state->cr2;
-	vmwrite(GUEST_CR3, state->cr3);
-	vmwrite(GUEST_CR4, state->cr4 | X86_CR4_VMXE | host_mce);
-	vmwrite(CR4_READ_SHADOW, state->cr4);
+	vmcs_write(GUEST_CR3, state->cr3);
+	vmcs_write(GUEST_CR4, state->cr4 | X86_CR4_VMXE | host_mce);
+	vmcs_write(CR4_READ_SHADOW, state->cr4);
 	if (mask != vmx->cr4_mask) {
 		vmx->cr4_mask = mask;
-		vmwrite(CR4_GUEST_HOST_MASK, mask);
+		vmcs_write(CR4_GUEST_HOST_MASK, mask);
 	}
 }
 
@@ -151,11 +151,11 @@ static void store_efer(struct vmx_vcpu *vmx)
 	const struct mhv_state *state = &vmx->vcpu.state;
 	bool lma = state->efer & EFER_LMA;
 
-	vmwrite(GUEST_IA32_EFER, lma ? state->efer : state->efer & ~(u64)EFER_LME);
+	vmcs_write(GUEST_IA32_EFER, lma ? state->efer : state->efer & ~(u64)EFER_LME);
 	vmx_control(vmx, VMX_ENTRY, VM_ENTRY_IA32E_MODE, lma);
 	if (lma)
-		vmwrite(GUEST_TR_AR_BYTES,
-			vmread(GUEST_TR_AR_BYTES) | VMX_AR_TYPE_BUSY_64_TSS);
+		vmcs_write(GUEST_TR_AR_BYTES,
+			   vmcs_read(GUEST_TR_AR_BYTES) | VMX_AR_TYPE_BUSY_64_TSS);
 }
 
 static void load_pdptr(struct mhv_state *state)
@@ -163,7 +163,7 @@ static void load_pdptr(struct mhv_state *state)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(state->pdptr); i++)
-		state->pdptr[i] = vmread(GUEST_PDPTR0 + 2 * i);
+		state->pdptr[i] = vmcs_read(GUEST_PDPTR0 + 2 * i);
 }
 
 static void store_pdptr(const struct mhv_state *state)
@@ -171,7 +171,7 @@ static void store_pdptr(const struct mhv_state *state)
 	unsigned int i;
 
 	for (i = 0; i < ARRAY_SIZE(state->pdptr); i++)
-		vmwrite(GUEST_PDPTR0 + 2 * i, state->pdptr[i]);
+		vmcs_write(GUEST_PDPTR0 + 2 * i, state->pdptr[i]);
 }
 
 /* STAR, LSTAR, CSTAR, SFMASK and PAT are as the core set them: writes exit. */
@@ -182,9 +182,9 @@ static void load_sysmsrs(struct vmx_vcpu *vmx)
 	if (vmx->switched)
 		rdmsrl(MSR_KERNEL_GS_BASE, vmx->kernel_gs_base);
 	state->kernel_gs_base = vmx->kernel_gs_base;
-	state->sysenter_cs = vmread(GUEST_SYSENTER_CS);
-	state->sysenter_esp = vmread(GUEST_SYSENTER_ESP);
-	state->sysenter_eip = vmread(GUEST_SYSENTER_EIP);
+	state->sysenter_cs = vmcs_read(GUEST_SYSENTER_CS);
+	state->sysenter_esp = vmcs_read(GUEST_SYSENTER_ESP);
+	state->sysenter_eip = vmcs_read(GUEST_SYSENTER_EIP);
 }
 
 static void store_sysmsrs(struct vmx_vcpu *vmx)
@@ -194,10 +194,10 @@ static void store_sysmsrs(struct vmx_vcpu *vmx)
 	vmx->kernel_gs_base = state->kernel_gs_base;
 	if (vmx->switched)
 		vmx_load_msrs(vmx);
-	vmwrite(GUEST_SYSENTER_CS, state->sysenter_cs);
-	vmwrite(GUEST_SYSENTER_ESP, state->sysenter_esp);
-	vmwrite(GUEST_SYSENTER_EIP, state->sysenter_eip);
-	vmwrite(GUEST_IA32_PAT, state->pat);
+	vmcs_write(GUEST_SYSENTER_CS, state->sysenter_cs);
+	vmcs_write(GUEST_SYSENTER_ESP, state->sysenter_esp);
+	vmcs_write(GUEST_SYSENTER_EIP, state->sysenter_eip);
+	vmcs_write(GUEST_IA32_PAT, state->pat);
 }
 
 /* There can be but one kind of shadow, and an STI's only with interrupts on. */
@@ -211,9 +211,9 @@ static void store_intr(const struct mhv_state *state)
 		blocked |= GUEST_INTR_STATE_STI;
 	if (state->nmi_masked)
 		blocked |= GUEST_INTR_STATE_NMI;
-	vmwrite(GUEST_INTERRUPTIBILITY_INFO, blocked);
+	vmcs_write(GUEST_INTERRUPTIBILITY_INFO, blocked);
 	if (!state->shadow)
-		vmwrite(GUEST_PENDING_DBG_EXCEPTIONS, 0);
+		vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, 0);
 }
 
 /**
@@ -225,11 +225,11 @@ static void store_intr(const struct mhv_state *state)
  */
 void vmx_pending_debug(struct vmx_vcpu *vmx)
 {
-	u64 pending = vmread(GUEST_PENDING_DBG_EXCEPTIONS) & ~(u64)PENDING_BS;
+	u64 pending = vmcs_read(GUEST_PENDING_DBG_EXCEPTIONS) & ~(u64)PENDING_BS;
 
 	if (vmx->vcpu.state.rflags & X86_EFLAGS_TF)
 		pending |= PENDING_BS;
-	vmwrite(GUEST_PENDING_DBG_EXCEPTIONS, pending);
+	vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, pending);
 }
 
 /**
@@ -238,10 +238,10 @@ void vmx_pending_debug(struct vmx_vcpu *vmx)
  */
 void vmx_state_init(struct vmx_vcpu *vmx)
 {
-	vmwrite(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
-	vmwrite(GUEST_PENDING_DBG_EXCEPTIONS, 0);
-	vmwrite(GUEST_IA32_DEBUGCTL, 0);
-	vmwrite(CR0_GUEST_HOST_MASK, ~(u64)CR0_OWNED);
+	vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
+	vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, 0);
+	vmcs_write(GUEST_IA32_DEBUGCTL, 0);
+	vmcs_write(CR0_GUEST_HOST_MASK, ~(u64)CR0_OWNED);
 	vmx->cr4_mask = 0;	/* what no store_cr() has: written by the first one */
 	/* RIP, RSP and RFLAGS are written if they differ from what is there. */
 	vmx->rip = ~0ull;
@@ -301,12 +301,12 @@ static noinline void store_rare(struct mhv_vcpu *vcpu, u32 groups)
 	if (groups & MHV_G_DR) {
 		bool user = vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP;
 
-		vmwrite(GUEST_DR7, (u32)(user ? vcpu->debug_dr7 : state->dr7));
+		vmcs_write(GUEST_DR7, (u32)(user ? vcpu->debug_dr7 : state->dr7));
 	}
 	if (groups & MHV_G_INTR)
 		store_intr(state);
 	if (groups & MHV_G_TSC)
-		vmwrite(TSC_OFFSET, state->tsc_offset);
+		vmcs_write(TSC_OFFSET, state->tsc_offset);
 }
 
 /**
@@ -322,18 +322,18 @@ void vmx_state_store(struct mhv_vcpu *vcpu, u32 groups)
 	/* Three fields: comparing costs less than a VMWRITE. */
 	if (state->rip != vmx->rip) {
 		vmx->rip = state->rip;
-		vmwrite(GUEST_RIP, state->rip);
+		vmcs_write(GUEST_RIP, state->rip);
 		/* A step over the old instruction: whoever completed that has raised it. */
 		if (unlikely(vmx->rflags & X86_EFLAGS_TF))
-			vmwrite(GUEST_PENDING_DBG_EXCEPTIONS, 0);
+			vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, 0);
 	}
 	if (state->rflags != vmx->rflags) {
 		vmx->rflags = state->rflags;
-		vmwrite(GUEST_RFLAGS, state->rflags);
+		vmcs_write(GUEST_RFLAGS, state->rflags);
 	}
 	if (state->gpr[MHV_RSP] != vmx->rsp) {
 		vmx->rsp = state->gpr[MHV_RSP];
-		vmwrite(GUEST_RSP, vmx->rsp);
+		vmcs_write(GUEST_RSP, vmx->rsp);
 	}
 	if (unlikely(groups & ~(MHV_G_GPR | MHV_G_RIP_FLAGS)))
 		store_rare(vcpu, groups);

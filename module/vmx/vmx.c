@@ -328,7 +328,7 @@ void vmx_control(struct vmx_vcpu *vmx, enum vmx_word word, u32 bits, bool on)
 	if (ctl == vmx->ctl[word])
 		return;
 	vmx->ctl[word] = ctl;
-	vmwrite(word_field[word], ctl);
+	vmcs_write(word_field[word], ctl);
 }
 
 /*
@@ -349,33 +349,33 @@ static void vmx_set_controls(struct vmx_vcpu *vmx)
 		vmx->ctl[word] = vmx_caps.ctl[word];
 		if (word == VMX_PROC2 && !vmx->vpid)
 			vmx->ctl[word] &= ~SECONDARY_EXEC_ENABLE_VPID;
-		vmwrite(word_field[word], vmx->ctl[word]);
+		vmcs_write(word_field[word], vmx->ctl[word]);
 	}
 	/* With match and mask 0, bit 14 of the bitmap alone decides on #PF: off. */
-	vmwrite(PAGE_FAULT_ERROR_CODE_MASK, 0);
-	vmwrite(PAGE_FAULT_ERROR_CODE_MATCH, 0);
-	vmwrite(CR3_TARGET_COUNT, 0);
-	vmwrite(VM_EXIT_MSR_STORE_COUNT, 0);
-	vmwrite(VM_EXIT_MSR_LOAD_COUNT, 0);
-	vmwrite(VM_ENTRY_MSR_LOAD_COUNT, 0);
-	vmwrite(VM_ENTRY_MSR_LOAD_ADDR, __pa(vmx->area->guest));
-	vmwrite(VM_EXIT_MSR_LOAD_ADDR, __pa(vmx->area->host));
+	vmcs_write(PAGE_FAULT_ERROR_CODE_MASK, 0);
+	vmcs_write(PAGE_FAULT_ERROR_CODE_MATCH, 0);
+	vmcs_write(CR3_TARGET_COUNT, 0);
+	vmcs_write(VM_EXIT_MSR_STORE_COUNT, 0);
+	vmcs_write(VM_EXIT_MSR_LOAD_COUNT, 0);
+	vmcs_write(VM_ENTRY_MSR_LOAD_COUNT, 0);
+	vmcs_write(VM_ENTRY_MSR_LOAD_ADDR, __pa(vmx->area->guest));
+	vmcs_write(VM_EXIT_MSR_LOAD_ADDR, __pa(vmx->area->host));
 	vmx->nr_area = 0;
-	vmwrite(VM_ENTRY_INTR_INFO_FIELD, 0);
-	vmwrite(VMCS_LINK_POINTER, ~0ull);
-	vmwrite(VIRTUAL_APIC_PAGE_ADDR, __pa(vmx->apic));
-	vmwrite(MSR_BITMAP, __pa(msr_bitmap));
+	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
+	vmcs_write(VMCS_LINK_POINTER, ~0ull);
+	vmcs_write(VIRTUAL_APIC_PAGE_ADDR, __pa(vmx->apic));
+	vmcs_write(MSR_BITMAP, __pa(msr_bitmap));
 	if (vmx->vpid)
-		vmwrite(VIRTUAL_PROCESSOR_ID, vmx->vpid);
+		vmcs_write(VIRTUAL_PROCESSOR_ID, vmx->vpid);
 	if (vmx->ctl[VMX_PROC2] & SECONDARY_EXEC_PAUSE_LOOP_EXITING) {
 		/* TSC ticks: between two PAUSEs of a loop; that a loop may last. */
-		vmwrite(PLE_GAP, 128);
-		vmwrite(PLE_WINDOW, 4096);
+		vmcs_write(PLE_GAP, 128);
+		vmcs_write(PLE_WINDOW, 4096);
 	}
 	if (vmx->ctl[VMX_PROC2] & MHV_EXEC_XSAVES)
-		vmwrite(XSS_EXIT_BITMAP, 0);
+		vmcs_write(XSS_EXIT_BITMAP, 0);
 	if (vmx->ctl[VMX_PROC2] & SECONDARY_EXEC_ENCLS_EXITING)
-		vmwrite(ENCLS_EXITING_BITMAP, ~0ull);
+		vmcs_write(ENCLS_EXITING_BITMAP, ~0ull);
 }
 
 /* Must the MSRs that are passed through exit, for the sake of the VM's filter? */
@@ -402,7 +402,7 @@ static void vmx_update_intercepts(struct mhv_vcpu *vcpu)
 		exceptions |= BIT(X86_TRAP_BP);
 	if (exceptions != vmx->exceptions) {
 		vmx->exceptions = exceptions;
-		vmwrite(EXCEPTION_BITMAP, exceptions);
+		vmcs_write(EXCEPTION_BITMAP, exceptions);
 	}
 	vmx->dr_lent = false;
 	/* The breakpoint registers in the VMCS may be the debugger's or not. */
@@ -474,7 +474,7 @@ static void vmx_vcpu_reset(struct mhv_vcpu *vcpu, bool init)
 	vmx_state_init(vmx);
 	vmx->exceptions = 0;
 	vmx->tpr_threshold = 0;
-	vmwrite(TPR_THRESHOLD, 0);
+	vmcs_write(TPR_THRESHOLD, 0);
 	vmx->flush = true;
 	vmx_update_intercepts(vcpu);
 }
@@ -536,7 +536,7 @@ static void vmx_set_root(struct mhv_vcpu *vcpu, hpa_t root)
 
 	if (vmx_caps.ept_ad)
 		eptp |= VMX_EPTP_AD_ENABLE_BIT;
-	vmwrite(EPT_POINTER, eptp);
+	vmcs_write(EPT_POINTER, eptp);
 }
 
 static void vmx_flush_tlb(struct mhv_vcpu *vcpu)
@@ -549,7 +549,7 @@ static noinline void vmx_flush_now(struct vmx_vcpu *vmx)
 {
 	vmx->flush = false;
 	if (vmx_caps.invept_context)
-		vmx_invept(VMX_EPT_EXTENT_CONTEXT, vmread(EPT_POINTER));
+		vmx_invept(VMX_EPT_EXTENT_CONTEXT, vmcs_read(EPT_POINTER));
 	else
 		vmx_invept(VMX_EPT_EXTENT_GLOBAL, 0);
 	if (vmx->vpid)
@@ -572,15 +572,15 @@ static void vmx_inject(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
 	    (ev->vector == X86_TRAP_BP || ev->vector == X86_TRAP_OF))
 		kind = INTR_TYPE_SOFT_EXCEPTION;
 	if (kind >= INTR_TYPE_SOFT_INTR)
-		vmwrite(VM_ENTRY_INSTRUCTION_LEN, ev->insn_len ?: 1);
+		vmcs_write(VM_ENTRY_INSTRUCTION_LEN, ev->insn_len ?: 1);
 	info = INTR_INFO_VALID_MASK | kind | ev->vector;
 	/* In real mode none is pushed, and the CPU insists on not being told one. */
 	mhv_state_need(vcpu, MHV_G_CR);
 	if (ev->has_error && vcpu->state.cr0 & X86_CR0_PE) {
-		vmwrite(VM_ENTRY_EXCEPTION_ERROR_CODE, ev->error);
+		vmcs_write(VM_ENTRY_EXCEPTION_ERROR_CODE, ev->error);
 		info |= INTR_INFO_DELIVER_CODE_MASK;
 	}
-	vmwrite(VM_ENTRY_INTR_INFO_FIELD, info);
+	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, info);
 }
 
 /*
@@ -609,7 +609,7 @@ static void vmx_sync_tpr(struct mhv_vcpu *vcpu, u8 tpr, u8 threshold)
 	*(u32 *)(vmx->apic + APIC_TASKPRI) = tpr << 4;
 	if (below != vmx->tpr_threshold) {
 		vmx->tpr_threshold = below;
-		vmwrite(TPR_THRESHOLD, below);
+		vmcs_write(TPR_THRESHOLD, below);
 	}
 	/* More than any TPR: somebody wants to see each write. */
 	vmx_control(vmx, VMX_PROC, CPU_BASED_CR8_LOAD_EXITING, threshold > 15);
@@ -628,7 +628,7 @@ static noinline void vmx_lend_dr(struct vmx_vcpu *vmx)
 	struct mhv_state *state = &vmx->vcpu.state;
 
 	vmx_control(vmx, VMX_PROC, CPU_BASED_MOV_DR_EXITING, false);
-	vmwrite(GUEST_DR7, state->dr7);
+	vmcs_write(GUEST_DR7, state->dr7);
 	set_debugreg(0, 7);
 	set_debugreg(state->dr[0], 0);
 	set_debugreg(state->dr[1], 1);
@@ -654,7 +654,7 @@ static noinline void vmx_return_dr(struct vmx_vcpu *vmx)
 	for (i = 0; i < 4; i++)
 		state->dr[i] = dr[i];
 	state->dr6 = dr6;
-	state->dr7 = vmread(GUEST_DR7);
+	state->dr7 = vmcs_read(GUEST_DR7);
 	vmx->vcpu.dr_active = state->dr7 & 0xff;
 	vmx_control(vmx, VMX_PROC, CPU_BASED_MOV_DR_EXITING, true);
 }
@@ -689,7 +689,7 @@ static noinline void vmx_note_reinject(struct mhv_vcpu *vcpu, u32 info)
 	ev->vector = info & VECTORING_INFO_VECTOR_MASK;
 	ev->has_payload = false;
 	ev->has_error = info & VECTORING_INFO_DELIVER_CODE_MASK;
-	ev->error = ev->has_error ? vmread(IDT_VECTORING_ERROR_CODE) : 0;
+	ev->error = ev->has_error ? vmcs_read(IDT_VECTORING_ERROR_CODE) : 0;
 	mhv_request(vcpu, MHV_REQ_EVENT);
 }
 
@@ -715,16 +715,16 @@ static noinstr void vmx_enter_exit(struct vmx_vcpu *vmx)
 
 	if (vmx_enter(vcpu->state.gpr, &vmx->host_rsp, vmx->launched, vcpu->spec_ctrl)) {
 		vmx->exit_reason = VMX_EXIT_REASONS_FAILED_VMENTRY;
-		vmx->error = vmread(VM_INSTRUCTION_ERROR);
+		vmx->error = vmcs_read(VM_INSTRUCTION_ERROR);
 		mhv_guest_state_exit();
 		return;
 	}
 	vmx->cr2 = native_read_cr2();
-	vmx->exit_reason = vmread(VM_EXIT_REASON);
+	vmx->exit_reason = vmcs_read(VM_EXIT_REASON);
 	if (!(vmx->exit_reason & VMX_EXIT_REASONS_FAILED_VMENTRY))
 		vmx->launched = true;
 	if (vmx->exit_reason == EXIT_REASON_EXCEPTION_NMI) {
-		vmx->exit_intr = vmread(VM_EXIT_INTR_INFO);
+		vmx->exit_intr = vmcs_read(VM_EXIT_INTR_INFO);
 		if (exit_is_nmi(vmx->exit_intr))
 			asm volatile("int $2" : : : "memory");
 	}
@@ -738,11 +738,11 @@ static void vmx_sync_host_cr(struct vmx_vcpu *vmx)
 
 	if (unlikely(cr3 != vmx->host_cr3)) {
 		vmx->host_cr3 = cr3;
-		vmwrite(HOST_CR3, cr3);
+		vmcs_write(HOST_CR3, cr3);
 	}
 	if (unlikely(cr4 != vmx->host_cr4)) {
 		vmx->host_cr4 = cr4;
-		vmwrite(HOST_CR4, cr4);
+		vmcs_write(HOST_CR4, cr4);
 	}
 }
 
@@ -750,8 +750,8 @@ static void vmx_sync_host_cr(struct vmx_vcpu *vmx)
 static noinline void vmx_entry_refused(struct vmx_vcpu *vmx)
 {
 	vmx->flush = true;
-	vmx->exit_intr = vmread(VM_ENTRY_INTR_INFO_FIELD);
-	vmwrite(VM_ENTRY_INTR_INFO_FIELD, 0);
+	vmx->exit_intr = vmcs_read(VM_ENTRY_INTR_INFO_FIELD);
+	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, 0);
 }
 
 static void vmx_run(struct mhv_vcpu *vcpu)
@@ -782,11 +782,11 @@ static void vmx_run(struct mhv_vcpu *vcpu)
 	/* An exit clears what the host had switched on of branch tracing. */
 	if (unlikely(vmx->host.debugctl))
 		update_debugctlmsr(vmx->host.debugctl);
-	vmx->rsp = vmread(GUEST_RSP);
-	vmx->rip = vmread(GUEST_RIP);
-	vmx->rflags = vmread(GUEST_RFLAGS);
-	blocked = vmread(GUEST_INTERRUPTIBILITY_INFO);
-	vmx->idt_info = vmread(IDT_VECTORING_INFO_FIELD);
+	vmx->rsp = vmcs_read(GUEST_RSP);
+	vmx->rip = vmcs_read(GUEST_RIP);
+	vmx->rflags = vmcs_read(GUEST_RFLAGS);
+	blocked = vmcs_read(GUEST_INTERRUPTIBILITY_INFO);
+	vmx->idt_info = vmcs_read(IDT_VECTORING_INFO_FIELD);
 	state->gpr[MHV_RSP] = vmx->rsp;
 	state->rip = vmx->rip;
 	state->rflags = vmx->rflags;
@@ -813,7 +813,7 @@ static void vmx_run(struct mhv_vcpu *vcpu)
 
 static bool vmx_next_rip(struct mhv_vcpu *vcpu, u64 *next)
 {
-	*next = vcpu->state.rip + vmread(VM_EXIT_INSTRUCTION_LEN);
+	*next = vcpu->state.rip + vmcs_read(VM_EXIT_INSTRUCTION_LEN);
 	return true;
 }
 

@@ -169,7 +169,7 @@ void vmx_field_error(unsigned long field, bool write);
  * that goes offline may once more schedule one in before it is moved away.
  * The instruction is #UD then, and stepped over; what is read is 0.
  */
-static __always_inline u64 vmread(unsigned long field)
+static __always_inline u64 vmcs_read(unsigned long field)
 {
 	unsigned long val = 0;
 	bool bad;
@@ -181,7 +181,7 @@ static __always_inline u64 vmread(unsigned long field)
 	return val;
 }
 
-static __always_inline void vmwrite(unsigned long field, u64 val)
+static __always_inline void vmcs_write(unsigned long field, u64 val)
 {
 	bool bad;
 
