@@ -84,14 +84,17 @@ static unsigned int image_size(const struct emul_ctx *ctx)
 	return ctx->mode == EMUL_MODE_LONG ? 416 : 288;
 }
 
-/* Its address: segment and canonical form first, then alignment, which is #AC if it is checked. */
+/*
+ * Its address: segment and canonical form first, then alignment: of 8 bytes, if
+ * it is checked, #AC; else of 16, #GP.
+ */
 static int image_linear(struct emul_ctx *ctx, unsigned int access, u64 *linear)
 {
 	int r = check_x87(ctx);
 
 	if (r)
 		return r;
-	r = emul_mem_linear(ctx, 16, access, linear);
+	r = emul_mem_linear(ctx, 8, access, linear);
 	if (r)
 		return r;
 	if (*linear & 15)
