@@ -104,6 +104,16 @@ static inline void mhv_note_guest_ran(void)
 #endif
 }
 
+/* From 6.5 on, the kernel knows what userspace calls longmode as the first of some flags. */
+static inline void mhv_hypercall_long_mode(struct kvm_run *run, bool long_mode)
+{
+#ifdef KVM_EXIT_HYPERCALL_LONG_MODE
+	run->hypercall.flags = long_mode ? KVM_EXIT_HYPERCALL_LONG_MODE : 0;
+#else
+	run->hypercall.longmode = long_mode;
+#endif
+}
+
 /*
  * 6.12 renames for the kernel what userspace may change at any moment, so that
  * it is read once only.

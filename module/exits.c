@@ -12,6 +12,7 @@
 #include <asm/debugreg.h>
 
 #include "backend.h"
+#include "compat.h"
 #define CREATE_TRACE_POINTS
 #include "trace.h"
 
@@ -737,7 +738,7 @@ static int map_gpa_range(struct mhv_vcpu *vcpu, u64 next)
 	run->hypercall.args[0] = gpa;
 	run->hypercall.args[1] = n;
 	run->hypercall.args[2] = mhv_gpr(vcpu, MHV_RDX) & mask;
-	run->hypercall.longmode = long_mode;
+	mhv_hypercall_long_mode(run, long_mode);
 	vcpu->pio.rip = mhv_rip(vcpu);
 	vcpu->pio.next_rip = next;
 	vcpu->complete = complete_hypercall;
