@@ -616,7 +616,7 @@ static void one_refused(struct tally *tally)
 	tally->refused++;
 	native_run(&t.native);
 	/* VERR and VERW read their operand before they find the prefix, on AMD's processors. */
-	if (t.native.trap != 1 && t.ctx.insn.op->exec == em_verr)
+	if (t.native.trap != 1 && t.ctx.insn.op && t.ctx.insn.op->exec == em_verr)
 		return;
 	if (t.native.trap != VEC_UD && tally->wrong++ < 10)
 		report("LOCK");
