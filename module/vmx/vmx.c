@@ -343,14 +343,20 @@ void vmx_control(struct vmx_vcpu *vmx, enum vmx_word word, u32 bits, bool on)
  */
 static void vmx_set_controls(struct vmx_vcpu *vmx)
 {
+	u32 off = vmx->vcpu.vm->disabled_exits;
 	unsigned int word;
 
-	for (word = 0; word < VMX_NR_WORDS; word++) {
-		vmx->ctl[word] = vmx_caps.ctl[word];
-		if (word == VMX_PROC2 && !vmx->vpid)
-			vmx->ctl[word] &= ~SECONDARY_EXEC_ENABLE_VPID;
+	memcpy(vmx->ctl, vmx_caps.ctl, sizeof(vmx->ctl));
+	if (!vmx->vpid)
+		vmx->ctl[VMX_PROC2] &= ~SECONDARY_EXEC_ENABLE_VPID;
+	if (off & KVM_X86_DISABLE_EXITS_HLT)
+		vmx->ctl[VMX_PROC] &= ~CPU_BASED_HLT_EXITING;
+	if (off & KVM_X86_DISABLE_EXITS_MWAIT)
+		vmx->ctl[VMX_PROC] &= ~(CPU_BASED_MWAIT_EXITING | CPU_BASED_MONITOR_EXITING);
+	if (off & KVM_X86_DISABLE_EXITS_PAUSE)
+		vmx->ctl[VMX_PROC2] &= ~SECONDARY_EXEC_PAUSE_LOOP_EXITING;
+	for (word = 0; word < VMX_NR_WORDS; word++)
 		vmcs_write(word_field[word], vmx->ctl[word]);
-	}
 	/* With match and mask 0, bit 14 of the bitmap alone decides on #PF: off. */
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MASK, 0);
 	vmcs_write(PAGE_FAULT_ERROR_CODE_MATCH, 0);
@@ -574,6 +580,9 @@ static void vmx_inject(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
 	if (kind >= INTR_TYPE_SOFT_INTR)
 		vmcs_write(VM_ENTRY_INSTRUCTION_LEN, ev->insn_len ?: 1);
 	info = INTR_INFO_VALID_MASK | kind | ev->vector;
+	/* A guest that halts without an exit is woken; few kinds of event may find it halted. */
+	if (unlikely(vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_HLT))
+		vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
 	/* In real mode none is pushed, and the CPU insists on not being told one. */
 	mhv_state_need(vcpu, MHV_G_CR);
 	if (ev->has_error && vcpu->state.cr0 & X86_CR0_PE) {
