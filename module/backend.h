@@ -21,6 +21,7 @@
  * @tsc_max_ratio: the largest ratio
  * @decode_flags: EMUL_DEC_*: where instruction sets differ
  * @spec_ctrl: IA32_SPEC_CTRL can be given to guests
+ * @disable_exits: KVM_X86_DISABLE_EXITS_* that vm->disabled_exits may have
  * @pdptr_cached: the CPU keeps the PDPTEs of PAE paging that it loaded with CR3
  * @one_shadow: the CPU does not tell the interrupt shadow of STI from that of MOV SS
  *
@@ -34,6 +35,7 @@ struct mhv_caps {
 	bool spec_ctrl;
 	bool pdptr_cached;
 	bool one_shadow;
+	u8 disable_exits;
 	u8 tsc_ratio_frac_bits;
 	u64 tsc_max_ratio;
 };

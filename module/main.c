@@ -349,12 +349,11 @@ static const struct {
  */
 u32 mhv_exits_to_disable(void)
 {
-	u32 exits = KVM_X86_DISABLE_EXITS_PAUSE | KVM_X86_DISABLE_EXITS_HLT |
-		    KVM_X86_DISABLE_EXITS_CSTATE;
+	u32 exits = mhv_backend->caps.disable_exits;
 
-	if (boot_cpu_has(X86_FEATURE_MWAIT) && !boot_cpu_has_bug(X86_BUG_MONITOR) &&
-	    boot_cpu_has(X86_FEATURE_ARAT))
-		exits |= KVM_X86_DISABLE_EXITS_MWAIT;
+	if (!boot_cpu_has(X86_FEATURE_MWAIT) || boot_cpu_has_bug(X86_BUG_MONITOR) ||
+	    !boot_cpu_has(X86_FEATURE_ARAT))
+		exits &= ~KVM_X86_DISABLE_EXITS_MWAIT;
 	return exits;
 }
 

@@ -555,7 +555,7 @@ static long cap_manual_dirty_log(struct mhv_vm *vm, const struct kvm_enable_cap 
 
 static long cap_disable_exits(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
 {
-	if (cap->args[0] & ~(u64)KVM_X86_DISABLE_VALID_EXITS)
+	if (!mhv_exits_to_disable() || cap->args[0] & ~(u64)KVM_X86_DISABLE_VALID_EXITS)
 		return -EINVAL;
 	mutex_lock(&vm->lock);
 	/* Those that this host cannot do without are not disabled. */

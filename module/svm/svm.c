@@ -186,6 +186,7 @@ static int svm_setup(void)
 	caps->decode_flags = EMUL_DEC_BRANCH16 | EMUL_DEC_FAR32;
 	caps->levels = pgtable_l5_enabled() ? 5 : 4;
 	caps->spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
+	caps->disable_exits = KVM_X86_DISABLE_VALID_EXITS;
 	caps->one_shadow = true;
 	return 0;
 }

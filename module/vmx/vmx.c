@@ -220,6 +220,8 @@ static int vmx_setup(void)
 	caps->levels = 4;
 	caps->spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
 	caps->pdptr_cached = true;
+	caps->disable_exits = KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_MWAIT |
+			      KVM_X86_DISABLE_EXITS_PAUSE;
 	return 0;
 }
 
