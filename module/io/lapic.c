@@ -718,6 +718,9 @@ void mhv_lapic_set_base(struct mhv_vcpu *vcpu, u64 base, u64 old)
 		lapic_set(lapic, APIC_ID, vcpu->id);
 		lapic_set(lapic, APIC_LDR, lapic_x2apic_ldr(vcpu->id));
 	}
+	/* Only userspace can go back in one step. */
+	if (changed & X2APIC_ENABLE && !(base & X2APIC_ENABLE) && lapic->hw_enabled)
+		lapic_set(lapic, APIC_ID, vcpu->id << 24);
 	if (changed & (MSR_IA32_APICBASE_ENABLE | X2APIC_ENABLE)) {
 		lapic_map_stale(vcpu->vm);
 		/* The PIC's INTR goes past a LAPIC that is off. */

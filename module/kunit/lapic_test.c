@@ -403,6 +403,9 @@ static void test_ids(struct kunit *test)
 	/* Cluster and bit of the id. */
 	KUNIT_EXPECT_EQ(test, mhv_lapic_msr_read(vcpu, 0x80d, &val), 0);
 	KUNIT_EXPECT_EQ(test, val, 0x30020ULL);
+	/* Back in one step, as userspace may. */
+	mhv_lapic_set_base(vcpu, vcpu->apic_base & ~(u64)X2APIC_ENABLE, vcpu->apic_base);
+	KUNIT_EXPECT_EQ(test, rd(vcpu, APIC_ID), 0x35000000U);
 }
 
 /* What is saved can be restored, and any bytes are safe. */
