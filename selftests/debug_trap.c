@@ -64,36 +64,40 @@ static void on_db(struct isr_frame *frame)
 		guest_done();							\
 	}
 
-STEPS(kernel_guest,
-      "nop" P
-      "xor %%eax, %%eax" P
-      "cpuid" P
-      "mov $0x10, %%ecx" P
-      "rdmsr" P
-      "mov $0xc0000082, %%ecx" P
-      "wrmsr" P
-      "mov %%cr0, %%rax" P
-      "mov %%rax, %%cr0" P
-      "mov %%cr4, %%rax" P
-      "mov %%rax, %%cr4" P
-      "clts" P
-      "invlpg (%%rdi)" P
-      "wbinvd" P
-      "mov $0x12345, %%eax" P
-      "vmmcall" P
-      "nop" P)
+#define KERNEL_STEPS							\
+	"nop" P								\
+	"xor %%eax, %%eax" P						\
+	"cpuid" P							\
+	"mov $0x10, %%ecx" P						\
+	"rdmsr" P							\
+	"mov $0xc0000082, %%ecx" P					\
+	"wrmsr" P							\
+	"mov %%cr0, %%rax" P						\
+	"mov %%rax, %%cr0" P						\
+	"mov %%cr4, %%rax" P						\
+	"mov %%rax, %%cr4" P						\
+	"clts" P							\
+	"invlpg (%%rdi)" P						\
+	"wbinvd" P							\
+	"mov $0x12345, %%eax" P						\
+	"vmmcall" P							\
+	"nop" P
+
+STEPS(kernel_guest, KERNEL_STEPS)
 
 TEST(carried_out_by_the_kernel)
 {
 	run_done(guest_new(kernel_guest));
 }
 
-STEPS(user_guest,
-      "mov $" PORT ", %%edx" P
-      "in %%dx, %%eax" P
-      "nop" P
-      "mov (%%rdi), %%eax" P
-      "nop" P)
+#define USER_STEPS							\
+	"mov $" PORT ", %%edx" P					\
+	"in %%dx, %%eax" P						\
+	"nop" P								\
+	"mov (%%rdi), %%eax" P						\
+	"nop" P
+
+STEPS(user_guest, USER_STEPS)
 
 TEST(carried_out_by_userspace)
 {
@@ -105,14 +109,16 @@ TEST(carried_out_by_userspace)
 }
 
 /* KVM 6.1 forgets the #DB of an instruction whose last access is a write that userspace serves. */
-STEPS(write_guest,
-      "mov $" PORT ", %%edx" P
-      "out %%al, %%dx" P
-      "nop" P
-      "mov %%eax, (%%rdi)" P
-      "nop" P
-      "addl $1, (%%rdi)" P
-      "nop" P)
+#define WRITE_STEPS							\
+	"mov $" PORT ", %%edx" P					\
+	"out %%al, %%dx" P						\
+	"nop" P								\
+	"mov %%eax, (%%rdi)" P						\
+	"nop" P								\
+	"addl $1, (%%rdi)" P						\
+	"nop" P
+
+STEPS(write_guest, WRITE_STEPS)
 
 TEST(written_to_userspace)
 {
@@ -125,15 +131,17 @@ TEST(written_to_userspace)
 	run_done(vcpu);
 }
 
-STEPS(chip_guest,
-      "in $" PIC_MASK ", %%al" P
-      "out %%al, $" PIC_MASK P
-      "mov 0x30(%%rsi), %%eax" P
-      "mov 0x80(%%rsi), %%eax" P
-      "mov %%eax, 0x80(%%rsi)" P
-      "mov %%cr8, %%rax" P
-      "mov %%rax, %%cr8" P
-      "nop" P)
+#define CHIP_STEPS							\
+	"in $" PIC_MASK ", %%al" P					\
+	"out %%al, $" PIC_MASK P					\
+	"mov 0x30(%%rsi), %%eax" P					\
+	"mov 0x80(%%rsi), %%eax" P					\
+	"mov %%eax, 0x80(%%rsi)" P					\
+	"mov %%cr8, %%rax" P						\
+	"mov %%rax, %%cr8" P						\
+	"nop" P
+
+STEPS(chip_guest, CHIP_STEPS)
 
 TEST(carried_out_by_the_irqchip)
 {
@@ -141,12 +149,14 @@ TEST(carried_out_by_the_irqchip)
 }
 
 /* The step after a load of SS comes with the next instruction's. */
-STEPS(shadow_guest,
-      "mov %%ss, %%eax" P
-      "mov %%eax, %%ss\n cpuid" P
-      "mov %%ss, %%eax" P
-      "mov %%eax, %%ss\n nop" P
-      "nop" P)
+#define SHADOW_STEPS							\
+	"mov %%ss, %%eax" P						\
+	"mov %%eax, %%ss\n cpuid" P					\
+	"mov %%ss, %%eax" P						\
+	"mov %%eax, %%ss\n nop" P					\
+	"nop" P
+
+STEPS(shadow_guest, SHADOW_STEPS)
 
 TEST(after_a_load_of_ss)
 {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * exit_choices.c - exits that userspace asks for, or does without: hypercalls that it serves, failed
- * emulations, HLT and PAUSE that the guest executes by itself.
+ * exit_choices.c - exits that userspace asks for, or does without: hypercalls that it serves,
+ * failed emulations, HLT and PAUSE that the guest executes by itself.
  */
 #include "guest.h"
 #include "vm.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * fd_pass.c - descriptors of a VM that are sent to another process: of no use there, until it is the
- * last that has them; and they hold the module as long as any is open.
+ * fd_pass.c - descriptors of a VM that are sent to another process: of no use there, until it
+ * is the last that has them; and they hold the module as long as any is open.
  */
 #include <fcntl.h>
 #include <signal.h>

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * life_kill.c - kill -9 in the middle of everything: processes that make VMs, run them on several
- * threads, and change slots, irqfds and routes meanwhile. What is left: nothing, and a host that works.
+ * life_kill.c - kill -9 in the middle of everything: processes that make VMs, run them on
+ * several threads, and change slots, irqfds and routes meanwhile. What is left: nothing, and a
+ * host that works.
  */
 #include <signal.h>
 #include <stdlib.h>

@@ -128,8 +128,8 @@ TEST(reads_by_the_guest)
 }
 
 /*
- * HWCR has McStatusWrEn and TscFreqSel, and a write of 0 clears them. KVM before 6.7 kept the former
- * then, and did not know the latter.
+ * HWCR has McStatusWrEn and TscFreqSel, and a write of 0 clears them. KVM before 6.7 kept the
+ * former then, and did not know the latter.
  */
 static void hwcr_guest(void)
 {

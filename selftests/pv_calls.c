@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * pv_calls.c - hypercalls between vCPUs: one IPI to many by a bitmap, and the kick that ends a HLT with
- * interrupts off, now or the next one.
+ * pv_calls.c - hypercalls between vCPUs: one IPI to many by a bitmap, and the kick that ends a
+ * HLT with interrupts off, now or the next one.
  */
 #include <linux/kvm_para.h>
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * pv_steal.c - stolen time: what the guest's page says of time that the vCPU's thread had to wait, and
- * of a vCPU that does not run; which values the MSR takes.
+ * pv_steal.c - stolen time: what the guest's page says of time that the vCPU's thread had to
+ * wait, and of a vCPU that does not run; which values the MSR takes.
  */
 #include <linux/kvm_para.h>
 #include <sched.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * run_traced.c - a thread in KVM_RUN that is stopped, traced, or has used up its CPU time: the guest
- * notices nothing, or ends with its process.
+ * run_traced.c - a thread in KVM_RUN that is stopped, traced, or has used up its CPU time: the
+ * guest notices nothing, or ends with its process.
  */
 #include <signal.h>
 #include <sys/ptrace.h>

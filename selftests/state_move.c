@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * state_move.c - a busy guest of two vCPUs is stopped a hundred times at a random moment, and goes on
- * in another VM with other memory: interrupts, timers, I/O, exceptions, memory and clocks stay right.
+ * state_move.c - a busy guest of two vCPUs is stopped a hundred times at a random moment, and
+ * goes on in another VM with other memory: interrupts, timers, I/O, exceptions, memory and
+ * clocks stay right.
  */
 #include <signal.h>
 #include <stdlib.h>
@@ -51,7 +52,7 @@ static u64 read_clock(void)
 		else
 			delta >>= -p->tsc_shift;
 		time = p->system_time +
-		       (u64)((unsigned __int128)delta * p->tsc_to_system_mul >> 32);
+		       (u64)((__uint128_t)delta * p->tsc_to_system_mul >> 32);
 	} while (version & 1 || version != p->version);
 	return time;
 }
@@ -336,7 +337,9 @@ static void save_msrs(struct vcpu *vcpu, struct vcpu_image *v)
 static void restore_msrs(struct vcpu *vcpu, struct vcpu_image *v, int deadline)
 {
 	for (u32 i = 0; i < list.head.nmsrs; i++) {
-		if (!v->has_msr[i] || (list.index[i] == MSR_TSCDEADLINE) != deadline)
+		u32 is_deadline = list.index[i] == MSR_TSCDEADLINE;
+
+		if (!v->has_msr[i] || is_deadline != deadline)
 			continue;
 		test_context("MSR %#x", list.index[i]);
 		EXPECT_RET(vcpu_set_msr(vcpu, list.index[i], v->msr[i]), 1);

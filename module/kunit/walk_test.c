@@ -286,7 +286,7 @@ static void reserved_level(struct kunit *test, struct rig *r, const struct mode 
 		if (level > leaf && BIT_ULL(bit) & GPTE_ADDR & ~zero)
 			continue;
 		put(r, level, get(r, level) | BIT_ULL(bit));
-		faulted = mhv_walk(r->vcpu, r->linear, MHV_ACC_PEEK, &walk) &&
+		faulted = mhv_walk(r->vcpu, r->linear, 0, &walk) &&
 			  walk.fault_error == (MHV_ACC_PRESENT | MHV_ACC_RSVD);
 		KUNIT_ASSERT_EQ_MSG(test, faulted, !!(zero & BIT_ULL(bit)),
 				    "%s, leaf at %u, level %u, bit %u", m->name, leaf, level, bit);
@@ -408,8 +408,6 @@ static void test_accessed_dirty(struct kunit *test)
 		const struct mode *m = &modes[i];
 
 		build(r, m, linear_of(m), 1, 0x80000000);
-		mhv_walk(r->vcpu, r->linear, MHV_ACC_PEEK | MHV_ACC_WRITE, &walk);
-		KUNIT_EXPECT_EQ(test, get(r, 1) & (GPTE_A | GPTE_D), 0ULL);
 		mhv_walk(r->vcpu, r->linear, 0, &walk);
 		for (level = 1; level <= m->levels; level++)
 			KUNIT_EXPECT_EQ_MSG(test, get(r, level) & (GPTE_A | GPTE_D),

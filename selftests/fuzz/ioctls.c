@@ -3,12 +3,13 @@
  * ioctls.c - sequences of ioctls with arguments that are nearly right:
  * ioctls [DEVICE [SEED [SECONDS [CORPUS]]]]
  *
- * A program is a list of calls, each with a seed for its arguments: what the matching GET returned,
- * with some of it changed, or random bytes. Where the kernel has KCOV and the module was built with
- * it (scripts/fuzz does both), a program that reaches new code joins the corpus, and others are made
- * from it; else all are random. CORPUS is a file to begin with; new ones are added to it.
- * Each runs in a process of its own. It fails on EIO, by which a VM says that it died of a bug, and
- * if it does not end; what the kernel's log says is for whoever started it to look at.
+ * A program is a list of calls, each with a seed for its arguments: what the matching GET
+ * returned, with some of it changed, or random bytes. Where the kernel has KCOV and the module
+ * was built with it (scripts/fuzz does both), a program that reaches new code joins the
+ * corpus, and others are made from it; else all are random. CORPUS is a file to begin with;
+ * new ones are added to it. Each runs in a process of its own. It fails on EIO, by which a VM
+ * says that it died of a bug, and if it does not end; what the kernel's log says is for
+ * whoever started it to look at.
  */
 #include <fcntl.h>
 #include <linux/kcov.h>

@@ -78,7 +78,7 @@ static void load_program(struct vm *vm)
 {
 	const Elf64_Phdr *ph = (void *)getauxval(AT_PHDR);
 
-	guest_turns_exit = getenv("MHV_TURNS_EXIT") != NULL;
+	guest_turns_exit = !!getenv("MHV_TURNS_EXIT");
 	for (u64 i = 0; i < getauxval(AT_PHNUM); i++) {
 		if (ph[i].p_type != PT_LOAD)
 			continue;
