@@ -337,7 +337,7 @@ static void save_msrs(struct vcpu *vcpu, struct vcpu_image *v)
 static void restore_msrs(struct vcpu *vcpu, struct vcpu_image *v, int deadline)
 {
 	for (u32 i = 0; i < list.head.nmsrs; i++) {
-		u32 is_deadline = list.index[i] == MSR_TSCDEADLINE;
+		int is_deadline = list.index[i] == MSR_TSCDEADLINE;
 
 		if (!v->has_msr[i] || is_deadline != deadline)
 			continue;

@@ -68,6 +68,11 @@ int mhv_check_extension(struct mhv_vm *vm, long cap)
 	return 0;
 }
 
+u32 mhv_exits_to_disable(void)
+{
+	return 0;
+}
+
 static void vm_free(struct kunit_resource *res)
 {
 	struct mhv_vm *vm = res->data;
