@@ -96,6 +96,7 @@ static void kill_in(void (*fn)(void))
 	char c;
 
 	NEED_CAP(KVM_CAP_PIT2);
+	need_interruptible_guests();
 	pid = start_victim(fn, &ready);
 	ASSERT_RET(read(ready, &c, 1), 1);
 	usleep(100000);

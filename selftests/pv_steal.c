@@ -109,8 +109,10 @@ static void spinning_guest(void)
 	volatile struct kvm_steal_time *st = &page;
 
 	wrmsr(MSR_KVM_STEAL_TIME, (u64)&page | 1);
-	while (!stop)
+	while (!stop) {
 		wrong += st->preempted;
+		guest_turn();
+	}
 	guest_done();
 }
 

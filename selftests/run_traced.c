@@ -22,6 +22,7 @@ static void guest(void)
 		asm volatile("inc %0; inc %1" : "+r" (a), "+r" (b));
 		wrong |= b - a != 0x1111;
 		counter++;
+		guest_turn();
 	}
 }
 
