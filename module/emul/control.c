@@ -45,7 +45,7 @@ int emul_pop(struct emul_ctx *ctx, u64 *val, unsigned int bytes)
 }
 
 /* Could @bytes be written @below the stack pointer? */
-static int probe_stack(struct emul_ctx *ctx, unsigned int below, unsigned int bytes)
+int emul_probe_stack(struct emul_ctx *ctx, unsigned int below, unsigned int bytes)
 {
 	u64 sp = (ctx->gpr[EMUL_RSP] - below) & emul_mask(emul_stack_bytes(ctx)), linear;
 	int r = emul_linear(ctx, EMUL_SS, sp, bytes, EMUL_ACC_WRITE, &linear);
@@ -250,7 +250,7 @@ int em_enter(struct emul_ctx *ctx)
 	emul_reg_set(ctx, EMUL_RBP, frame, bytes);
 	emul_reg_add(ctx, EMUL_RSP, -(s64)ctx->insn.imm, sb);
 	/* The new top of the stack must be writable already now. */
-	return probe_stack(ctx, 0, bytes);
+	return emul_probe_stack(ctx, 0, bytes);
 }
 
 int em_leave(struct emul_ctx *ctx)
@@ -283,7 +283,7 @@ static int call_near(struct emul_ctx *ctx, u64 target)
 {
 	unsigned int bytes = ctx->insn.op_bytes;
 	u64 ret = ctx->next_rip;
-	int r = probe_stack(ctx, bytes, bytes);
+	int r = emul_probe_stack(ctx, bytes, bytes);
 
 	if (!r)
 		r = emul_jump(ctx, target, bytes);

@@ -7,7 +7,7 @@
  */
 #include "internal.h"
 
-#define EFER_FFXSR	(1 << 14)	/* XMM registers stay out of it at CPL 0 */
+#define EFER_FFXSR	0x4000	/* XMM registers stay out of it at CPL 0 */
 #define MXCSR_AT	24	/* in the image */
 #define MXCSR_MASK_AT	28
 #define MXCSR_MASK	0xffbf	/* if the image says none */
@@ -74,7 +74,7 @@ int em_ldmxcsr(struct emul_ctx *ctx)
 	return ctx->ops->write_fpu(ctx, EMUL_FPU_CONTROL, EMUL_CTL_MXCSR, &mxcsr, 4);
 }
 
-/* How much of the image there is: without CR4.OSFXSR no SSE, outside 64-bit mode eight registers. */
+/* How much of the image there is: no SSE without CR4.OSFXSR, 8 registers outside 64-bit mode. */
 static unsigned int image_size(const struct emul_ctx *ctx)
 {
 	if (!(ctx->cr4 & EMUL_CR4_OSFXSR))
@@ -85,7 +85,7 @@ static unsigned int image_size(const struct emul_ctx *ctx)
 }
 
 /*
- * Its address: segment and canonical form first, then alignment: of 8 bytes, if
+ * Its address: segment and canonical form first, then alignment: of 4 bytes, if
  * it is checked, #AC; else of 16, #GP.
  */
 static int image_linear(struct emul_ctx *ctx, unsigned int access, u64 *linear)
@@ -94,12 +94,12 @@ static int image_linear(struct emul_ctx *ctx, unsigned int access, u64 *linear)
 
 	if (r)
 		return r;
-	r = emul_mem_linear(ctx, 8, access, linear);
+	r = emul_mem_linear(ctx, EMUL_FXSAVE, access, linear);
+	if (!r)
+		r = emul_mem_linear(ctx, 4, access, linear);
 	if (r)
 		return r;
-	if (*linear & 15)
-		return emul_gp(ctx, 0);
-	return emul_mem_linear(ctx, EMUL_FXSAVE, access, linear);
+	return *linear & 15 ? emul_gp(ctx, 0) : EMUL_OK;
 }
 
 int em_fxsave(struct emul_ctx *ctx)

@@ -73,7 +73,8 @@ void mhv_emul_cpuid(struct mhv_vcpu *vcpu)
 		u32 feature;
 	} leaf1[] = {
 		{ 0, EMUL_FEAT_SSE3 }, { 13, EMUL_FEAT_CX16 }, { 19, EMUL_FEAT_SSE41 },
-		{ 20, EMUL_FEAT_SSE42 }, { 22, EMUL_FEAT_MOVBE }, { 23, EMUL_FEAT_POPCNT }, { 28, EMUL_FEAT_AVX },
+		{ 20, EMUL_FEAT_SSE42 }, { 22, EMUL_FEAT_MOVBE },
+		{ 23, EMUL_FEAT_POPCNT }, { 28, EMUL_FEAT_AVX },
 	};
 	u32 features = 0;
 	size_t i;

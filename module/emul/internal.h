@@ -178,6 +178,7 @@ unsigned int emul_stack_bytes(struct emul_ctx *ctx);
 int emul_push(struct emul_ctx *ctx, u64 val, unsigned int bytes);
 int emul_pop(struct emul_ctx *ctx, u64 *val, unsigned int bytes);
 int emul_peek(struct emul_ctx *ctx, u64 skip, u64 *val, unsigned int bytes);
+int emul_probe_stack(struct emul_ctx *ctx, unsigned int below, unsigned int bytes);
 int emul_jump(struct emul_ctx *ctx, u64 target, unsigned int bytes);
 
 /* Selectors, and types of system descriptors (attr's type with S clear). */

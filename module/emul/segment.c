@@ -292,7 +292,6 @@ int em_ltr(struct emul_ctx *ctx)
 	return r;
 }
 
-
 /* The destination need not be writable if nothing is written. */
 int em_arpl(struct emul_ctx *ctx)
 {
@@ -361,7 +360,7 @@ int em_verr(struct emul_ctx *ctx)
 
 /* System descriptors that LAR and LSL know, by type; in long mode there are fewer. */
 #define LSL_TYPES	0x0a0eu
-#define LAR_TYPES	(LSL_TYPES | 1 << TYPE_CALL_GATE16 | 1 << TYPE_TASK_GATE | 1 << TYPE_CALL_GATE)
+#define LAR_TYPES	(LSL_TYPES | 0x1030u)	/* gates for calls and tasks */
 #define LONG_TYPES	0x1a04u
 
 static bool known_type(const struct emul_ctx *ctx, const struct emul_seg *s, u32 types)

@@ -81,6 +81,18 @@ static int load_code_segment(struct emul_ctx *ctx, u16 sel, struct emul_seg *s, 
 	return emul_mark_descriptor(ctx, s, where, EMUL_SEG_ACCESSED);
 }
 
+/* A call's stack is looked at after the segment and before the offset, also by who pushes later. */
+static int probe_frame(struct emul_ctx *ctx)
+{
+	unsigned int bytes = ctx->insn.op_bytes;
+	int r;
+
+	if (ctx->insn.op->exec != em_call_far)
+		return EMUL_OK;
+	r = emul_probe_stack(ctx, bytes, bytes);
+	return r ?: emul_probe_stack(ctx, 2 * bytes, bytes);
+}
+
 /* Go to @sel:@offset. The target is judged by the new segment, which may change the mode. */
 static int far_transfer(struct emul_ctx *ctx, u16 sel, u64 offset, bool is_return)
 {
@@ -88,6 +100,9 @@ static int far_transfer(struct emul_ctx *ctx, u16 sel, u64 offset, bool is_retur
 	int r;
 
 	if (!emul_protected(ctx)) {
+		r = probe_frame(ctx);
+		if (r)
+			return r;
 		emul_load_real(ctx, EMUL_CS, sel);
 		if (ctx->mode == EMUL_MODE_REAL && offset > emul_seg(ctx, EMUL_CS)->limit)
 			return emul_gp(ctx, 0);
@@ -95,6 +110,8 @@ static int far_transfer(struct emul_ctx *ctx, u16 sel, u64 offset, bool is_retur
 		return EMUL_OK;
 	}
 	r = load_code_segment(ctx, sel, &s, is_return);
+	if (!r && !ctx->switched)
+		r = probe_frame(ctx);
 	if (r || ctx->switched)
 		return r;
 	if (emul_lma(ctx) && s.attr & EMUL_SEG_L ? !emul_canonical(ctx, offset) :

@@ -96,43 +96,46 @@ static void fill(u8 *b)
 	}
 }
 
-/* Each opcode of each map, each ModRM.reg, with memory and with a register, under each prefix. */
-static void all_opcodes(const struct machine *m, ZydisDecoder *dec, struct tally *t)
+/* An opcode behind its map's bytes, of which the first is their number, under each prefix. */
+static void one_opcode(const struct machine *m, ZydisDecoder *dec, struct tally *t, const u8 *map,
+		       u8 op, u8 modrm)
 {
-	static const u8 maps[][4] = {
-		{ 0 }, { 1, 0x0f }, { 2, 0x0f, 0x38 }, { 2, 0x0f, 0x3a }, { 2, 0xc5, 0xf8 },
-		{ 3, 0xc4, 0xe1, 0x78 }, { 3, 0xc4, 0xe2, 0x79 }, { 3, 0xc4, 0xe3, 0x7d },
-		{ 3, 0x8f, 0xe8, 0x78 }, { 3, 0x8f, 0xe9, 0x78 }, { 3, 0x8f, 0xea, 0x78 },
-	};
-	static const u8 evex[][3] = { { 0xf1, 0x7c, 0x08 }, { 0xf2, 0x7d, 0x08 },
-				      { 0xf3, 0x7d, 0x08 }, { 0xf5, 0x7c, 0x08 },
-				      { 0xf6, 0x7d, 0x08 } };
 	static const u8 prefixes[] = { 0, 0x66, 0x67, 0xf2, 0xf3, 0x48, 0x2e };
-	const unsigned int nmaps = sizeof(maps) / sizeof(maps[0]);
-	unsigned int map, op, reg, mod, p, n;
+	unsigned int p, n;
 	u8 b[EMUL_MAX_INSN];
 
-	for (map = 0; map < nmaps + 5; map++)
-	for (op = 0; op < 256; op++)
-	for (reg = 0; reg < 8; reg++)
-	for (mod = 0; mod < 4; mod++)
 	for (p = 0; p < sizeof(prefixes); p++) {
 		memset(b, 0x11, sizeof(b));
 		n = 0;
 		if (prefixes[p])
 			b[n++] = prefixes[p];
-		if (map < nmaps) {
-			memcpy(b + n, maps[map] + 1, maps[map][0]);
-			n += maps[map][0];
-		} else {
-			b[n++] = 0x62;
-			memcpy(b + n, evex[map - nmaps], 3);
-			n += 3;
-		}
+		memcpy(b + n, map + 1, map[0]);
+		n += map[0];
 		b[n++] = op;
-		b[n++] = mod << 6 | reg << 3 | (reg & 1 ? 4 : 3);
+		b[n++] = modrm;
 		one(m, dec, b, t);
 	}
+}
+
+/* Each opcode of each map, each ModRM.reg, with memory and with a register, under each prefix. */
+static void all_opcodes(const struct machine *m, ZydisDecoder *dec, struct tally *t)
+{
+	static const u8 maps[][5] = {
+		{ 0 }, { 1, 0x0f }, { 2, 0x0f, 0x38 }, { 2, 0x0f, 0x3a }, { 2, 0xc5, 0xf8 },
+		{ 3, 0xc4, 0xe1, 0x78 }, { 3, 0xc4, 0xe2, 0x79 }, { 3, 0xc4, 0xe3, 0x7d },
+		{ 3, 0x8f, 0xe8, 0x78 }, { 3, 0x8f, 0xe9, 0x78 }, { 3, 0x8f, 0xea, 0x78 },
+		{ 4, 0x62, 0xf1, 0x7c, 0x08 }, { 4, 0x62, 0xf2, 0x7d, 0x08 },
+		{ 4, 0x62, 0xf3, 0x7d, 0x08 }, { 4, 0x62, 0xf5, 0x7c, 0x08 },
+		{ 4, 0x62, 0xf6, 0x7d, 0x08 },
+	};
+	unsigned int map, op, reg, mod;
+
+	for (map = 0; map < sizeof(maps) / sizeof(maps[0]); map++)
+		for (op = 0; op < 256; op++)
+			for (reg = 0; reg < 8; reg++)
+				for (mod = 0; mod < 4; mod++)
+					one_opcode(m, dec, t, maps[map], op,
+						   mod << 6 | reg << 3 | (reg & 1 ? 4 : 3));
 }
 
 int main(int argc, char **argv)
