@@ -39,9 +39,13 @@ const struct mhv_counter mhv_counters[MHV_NR_COUNTERS] = {
 #undef COUNTER
 };
 
-/* One entry of the descriptors' block. */
+/* struct kvm_stats_desc with its name, of which the kernel's own has none, or from 6.5 on some. */
 struct stats_desc {
-	struct kvm_stats_desc desc;
+	__u32 flags;
+	__s16 exponent;
+	__u16 size;
+	__u32 offset;
+	__u32 bucket_size;
 	char name[NAME_SIZE];
 };
 
@@ -91,9 +95,9 @@ static void fill(const struct stats_file *sf, void *buf)
 	memcpy(buf + head->id_offset, sf->id, NAME_SIZE);
 	desc = buf + head->desc_offset;
 	for (i = 0; i < nr; i++, desc++) {
-		desc->desc.flags = sf->vcpu ? COUNT : vm_counters[i].flags;
-		desc->desc.size = 1;
-		desc->desc.offset = i * sizeof(u64);
+		desc->flags = sf->vcpu ? COUNT : vm_counters[i].flags;
+		desc->size = 1;
+		desc->offset = i * sizeof(u64);
 		strscpy(desc->name, sf->vcpu ? mhv_counters[i].name : vm_counters[i].name,
 			NAME_SIZE);
 	}
