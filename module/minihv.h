@@ -213,9 +213,11 @@ enum mhv_request {
 	MHV_REQ_VM_DEAD,	/* leave with -EIO */
 	MHV_REQ_RING_FULL,	/* leave with KVM_EXIT_DIRTY_RING_FULL */
 	MHV_REQ_TRIPLE_FAULT,	/* leave with KVM_EXIT_SHUTDOWN */
+	MHV_REQ_TPR_ACCESS,	/* leave with KVM_EXIT_TPR_ACCESS */
 	MHV_REQ_SCAN_EOI,	/* the set of vectors whose EOI is reported changed */
 	MHV_REQ_CLOCK,		/* write the kvmclock page anew */
 	MHV_REQ_STEAL,		/* write the page of stolen time */
+	MHV_REQ_VAPIC,		/* write the VAPIC page */
 	MHV_REQ_IOAPIC_EOI,	/* leave with KVM_EXIT_IOAPIC_EOI */
 	MHV_REQ_MSR_FILTER,	/* other MSRs are filtered than before */
 	MHV_REQ_NMI,		/* take vcpu->nmi_queued into account */
@@ -302,6 +304,20 @@ struct mhv_steal {
 	bool shown_preempted;	/* the page says that the vCPU does not run */
 };
 
+/* shown_tpr: no CR8 is this, so the next exit looks at what the guest and its LAPIC share. */
+#define MHV_TPR_LOOK	0xff
+
+/* What a guest and its LAPIC share in memory (io/vapic.c). */
+struct mhv_vapic {
+	gpa_t page;		/* KVM_SET_VAPIC_ADDR; 0: none */
+	u64 eoi_msr;		/* MSR_KVM_PV_EOI_EN */
+	u64 tpr_rip;		/* of the instruction that accessed the TPR */
+	bool tpr_write;		/* and how */
+	bool report_tpr;	/* KVM_TPR_ACCESS_REPORTING */
+	bool eoi_pending;	/* the guest may end the interrupt by clearing a bit */
+	bool late;		/* the page could not be written before the entry */
+};
+
 /* Where userspace finds the frames that a vCPU dirtied (mem/dirty_ring.c). */
 struct mhv_dirty_ring {
 	raw_spinlock_t lock;		/* who adds */
@@ -346,7 +362,7 @@ struct mhv_vcpu {
 	u64 tlb_gen;			/* [v] vm->tlb_gen when last flushed */
 	u64 root_gen;			/* [v] vm->mmu.root_gen when last set */
 	u8 hw_tpr;			/* [v] CR8 as the guest left it */
-	u8 shown_tpr;			/* [v] CR8 as the last sync_tpr() showed it */
+	u8 shown_tpr;			/* [v] as sync_tpr() showed it, or MHV_TPR_LOOK */
 	bool dr_active;			/* [v] DR7 has a breakpoint on: load DR0 to DR3 */
 	u64 xcr0;			/* [v] */
 	u64 xcr0_supported;		/* [v] by the guest's CPUID */
@@ -362,6 +378,7 @@ struct mhv_vcpu {
 
 	u32 mp_state;			/* [v] KVM_MP_STATE_* */
 	struct mhv_lapic *lapic;	/* [I] NULL without one in the kernel */
+	struct mhv_vapic vapic;		/* [v] */
 
 	int (*complete)(struct mhv_vcpu *vcpu);	/* [v] finishes a user exit */
 	struct mhv_pio pio;		/* [v] */
@@ -382,6 +399,7 @@ struct mhv_vcpu {
 	struct mhv_vcpu_clock clock;	/* [v] */
 	struct mhv_vcpu_mce mce;	/* [v] */
 	struct mhv_steal steal;		/* [t] */
+	u64 poll_control;		/* [v] MSR_KVM_POLL_CONTROL */
 
 	u32 guest_debug;		/* [v] KVM_GUESTDBG_* */
 	u64 debug_dr[4];		/* [v] the debugger's DR0 to DR3 */

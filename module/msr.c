@@ -210,6 +210,32 @@ static int set_steal(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
 	return mhv_pv_allows(vcpu, KVM_FEATURE_STEAL_TIME) ? mhv_steal_set(vcpu, val) : 1;
 }
 
+static int get_pv_eoi(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
+{
+	*val = vcpu->vapic.eoi_msr;
+	return !mhv_pv_allows(vcpu, KVM_FEATURE_PV_EOI);
+}
+
+static int set_pv_eoi(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
+{
+	return mhv_pv_allows(vcpu, KVM_FEATURE_PV_EOI) ? mhv_pv_eoi_set(vcpu, val) : 1;
+}
+
+/* May the host poll while the guest is halted?  It never does: either answer is kept to. */
+static int get_poll_control(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
+{
+	*val = vcpu->poll_control;
+	return !mhv_pv_allows(vcpu, KVM_FEATURE_POLL_CONTROL);
+}
+
+static int set_poll_control(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
+{
+	if (!mhv_pv_allows(vcpu, KVM_FEATURE_POLL_CONTROL) || val & ~1ULL)
+		return 1;
+	vcpu->poll_control = val;
+	return 0;
+}
+
 /* ---- system state ---- */
 
 static int get_efer(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
@@ -587,6 +613,9 @@ static const struct msr_row rows[] = {
 	{ MSR_KVM_SYSTEM_TIME_NEW, .flags = MSR_LISTED, .get = get_system_time,
 	  .set = set_system_time },
 	{ MSR_KVM_STEAL_TIME, .flags = MSR_LISTED, .get = get_steal, .set = set_steal },
+	{ MSR_KVM_PV_EOI_EN, .flags = MSR_LISTED, .get = get_pv_eoi, .set = set_pv_eoi },
+	{ MSR_KVM_POLL_CONTROL, .flags = MSR_LISTED, .get = get_poll_control,
+	  .set = set_poll_control },
 
 	{ MSR_EFER, .get = get_efer, .set = set_efer },
 	{ MSR_STAR, .flags = MSR_LISTED, STATE(star, SYSMSR), .get = get_state,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What a guest that knows it is one can ask for: stolen time, and to wake a vCPU that has halted.
+ * What a guest that knows it is one can ask for: stolen time, the flush of the TLB of a vCPU that
+ * does not run, and to wake one that has halted.
  * Entered from its MSR, hypercalls, the run loop's request, and when a vCPU leaves its CPU.
  * vcpu->mutex; the vCPU's thread writes the guest's page.
  * Linux, Documentation/virt/kvm/x86/msr.rst: MSR_KVM_STEAL_TIME; hypercalls.rst: KVM_HC_KICK_CPU.
@@ -8,9 +9,10 @@
 #include <linux/kvm_para.h>
 #include <linux/nospec.h>
 #include <linux/sched.h>
+#include <linux/sched/signal.h>
 #include <linux/sched/stat.h>
 
-#include "minihv.h"
+#include "backend.h"
 
 #define STEAL_RESERVED	GENMASK_ULL(5, 1)
 
@@ -51,6 +53,31 @@ static u64 stolen_since(struct mhv_vcpu *vcpu)
 	return since;
 }
 
+/*
+ * It runs again. Meanwhile another vCPU may have left word that its TLB is to
+ * be flushed, instead of sending an IPI. Returns 0 or -errno.
+ */
+static int not_preempted(struct mhv_vcpu *vcpu)
+{
+	gpa_t gpa = steal_gpa(vcpu) + offsetof(struct kvm_steal_time, preempted);
+	u8 old = KVM_VCPU_PREEMPTED, new = 0;
+	int r;
+
+	do {
+		r = mhv_gmem_cmpxchg(vcpu->vm, gpa, &old, &new, sizeof(old));
+	} while (r == -EAGAIN && !signal_pending(current));
+	if (r == -EAGAIN)
+		mhv_request(vcpu, MHV_REQ_STEAL);	/* a guest that writes and writes */
+	if (r)
+		return r;
+	vcpu->steal.shown_preempted = false;
+	if (old & KVM_VCPU_FLUSH_TLB && mhv_pv_allows(vcpu, KVM_FEATURE_PV_TLB_FLUSH)) {
+		vcpu->stat.tlb_flushes++;
+		mhv_backend->flush_tlb(vcpu);
+	}
+	return 0;
+}
+
 /**
  * mhv_steal_update() - tell the guest what was stolen: MHV_REQ_STEAL
  * @vcpu: the vCPU
@@ -69,7 +96,7 @@ void mhv_steal_update(struct mhv_vcpu *vcpu)
 	if (!(vcpu->steal.msr & KVM_MSR_ENABLED))
 		return;
 	idx = srcu_read_lock(&vm->srcu);
-	if (mhv_gmem_read(vm, gpa, &st, sizeof(st)))
+	if (not_preempted(vcpu) || mhv_gmem_read(vm, gpa, &st, sizeof(st)))
 		goto out;
 	st.version = (st.version + 1) | 1;
 	if (mhv_gmem_write(vm, gpa + offsetof(struct kvm_steal_time, version), &st.version,
@@ -77,15 +104,11 @@ void mhv_steal_update(struct mhv_vcpu *vcpu)
 		goto out;
 	smp_wmb();	/* pairs with the guest's reading of version, data, version */
 	st.steal += stolen_since(vcpu);
-	st.preempted = 0;
 	mhv_gmem_write(vm, gpa, &st.steal, sizeof(st.steal));
-	mhv_gmem_write(vm, gpa + offsetof(struct kvm_steal_time, preempted), &st.preempted,
-		       sizeof(st.preempted));
 	smp_wmb();	/* pairs with the same */
 	st.version++;
 	mhv_gmem_write(vm, gpa + offsetof(struct kvm_steal_time, version), &st.version,
 		       sizeof(st.version));
-	vcpu->steal.shown_preempted = false;
 out:
 	srcu_read_unlock(&vm->srcu, idx);
 }

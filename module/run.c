@@ -344,6 +344,8 @@ static void sync_tpr(struct mhv_vcpu *vcpu)
 	}
 	vcpu->shown_tpr = tpr;
 	mhv_backend->sync_tpr(vcpu, tpr, threshold);
+	if (unlikely(vcpu->vapic.page | vcpu->vapic.eoi_msr) && vcpu->lapic)
+		mhv_vapic_enter(vcpu);
 }
 
 /* ---- requests ---- */
@@ -366,12 +368,20 @@ static int serve_requests(struct mhv_vcpu *vcpu)
 	}
 	if (mhv_take_request(vcpu, MHV_REQ_TRIPLE_FAULT))
 		return triple_fault(vcpu);
+	if (mhv_take_request(vcpu, MHV_REQ_TPR_ACCESS)) {
+		vcpu->run->exit_reason = KVM_EXIT_TPR_ACCESS;
+		vcpu->run->tpr_access.rip = vcpu->vapic.tpr_rip;
+		vcpu->run->tpr_access.is_write = vcpu->vapic.tpr_write;
+		return MHV_USER;
+	}
 	if (mhv_take_request(vcpu, MHV_REQ_SCAN_EOI) && vcpu->lapic)
 		mhv_lapic_scan_eoi(vcpu);
 	if (mhv_take_request(vcpu, MHV_REQ_CLOCK))
 		mhv_clock_update(vcpu);
 	if (mhv_take_request(vcpu, MHV_REQ_STEAL))
 		mhv_steal_update(vcpu);
+	if (mhv_take_request(vcpu, MHV_REQ_VAPIC))
+		mhv_vapic_write_late(vcpu);
 	if (mhv_take_request(vcpu, MHV_REQ_IOAPIC_EOI)) {
 		vcpu->run->exit_reason = KVM_EXIT_IOAPIC_EOI;
 		vcpu->run->eoi.vector = vcpu->eoi_vector;
@@ -555,6 +565,8 @@ static int run_once(struct mhv_vcpu *vcpu)
 	if (unlikely(vcpu->hw_tpr != vcpu->shown_tpr) && vcpu->lapic) {
 		vcpu->shown_tpr = vcpu->hw_tpr;
 		mhv_lapic_set_tpr(vcpu, vcpu->hw_tpr);
+		if (vcpu->vapic.page | vcpu->vapic.eoi_msr)
+			mhv_vapic_exit(vcpu);
 	}
 	trace_exit(vcpu);
 	return mhv_backend->handle_exit(vcpu);

@@ -292,10 +292,6 @@ static long ioc_set_guest_debug(void *obj, void *arg)
 	return 0;
 }
 
-/*
- * The VAPIC is a page in which a guest of an old kind finds its TPR without an
- * exit.  Address 0 means that there is none, which is all that is offered.
- */
 static long ioc_set_vapic_addr(void *obj, void *arg)
 {
 	const struct kvm_vapic_addr *va = arg;
@@ -303,7 +299,18 @@ static long ioc_set_vapic_addr(void *obj, void *arg)
 
 	if (!vcpu->lapic)
 		return -EINVAL;
-	return va->vapic_addr ? -EINVAL : 0;
+	return mhv_vapic_set_addr(vcpu, va->vapic_addr);
+}
+
+static long ioc_tpr_access_reporting(void *obj, void *arg)
+{
+	const struct kvm_tpr_access_ctl *ctl = arg;
+	struct mhv_vcpu *vcpu = obj;
+
+	if (ctl->flags)
+		return -EINVAL;
+	vcpu->vapic.report_tpr = ctl->enabled;
+	return 0;
 }
 
 static long ioc_has_attr(void *obj, void *arg)
@@ -382,6 +389,7 @@ static const struct mhv_ioctl vcpu_ioctls[] = {
 	{ KVM_X86_SET_MCE,	IN | EVENT,	ioc_set_mce },
 	{ KVM_ENABLE_CAP,	IN,		ioc_enable_cap },
 	{ KVM_SET_VAPIC_ADDR,	IN,		ioc_set_vapic_addr },
+	{ KVM_TPR_ACCESS_REPORTING, IN | OUT,	ioc_tpr_access_reporting },
 	{ KVM_GET_STATS_FD,	0,		ioc_get_stats_fd },
 	{ KVM_HAS_DEVICE_ATTR,	IN,		ioc_has_attr },
 	{ KVM_GET_DEVICE_ATTR,	IN,		ioc_get_attr },
@@ -541,6 +549,7 @@ static struct mhv_vcpu *vcpu_alloc(struct mhv_vm *vm, u32 id)
 	vcpu->id = id;
 	vcpu->cpu = -1;
 	vcpu->extint = -1;
+	vcpu->poll_control = 1;
 	mutex_init(&vcpu->mutex);
 	rcuwait_init(&vcpu->wait);
 	r = vcpu_build(vcpu);

@@ -162,3 +162,41 @@ TEST(restored)
 	EXPECT_EQ(vcpu_set_msr(vcpu, MSR_KVM_STEAL_TIME, 0xf0000000 | 1), 1);
 	EXPECT_EQ(run_sync(vcpu), 77);
 }
+
+static volatile u64 shot;
+
+/* Reads at one address what its page table says, by the TLB if it can. */
+static void flushed_guest(void)
+{
+	volatile u64 *p = (void *)0x140000000UL;
+
+	wrmsr(MSR_KVM_STEAL_TIME, (u64)&page | 1);
+	for (;;) {
+		shot = *p;
+		guest_sync(shot);
+	}
+}
+
+/* Another vCPU left word that the TLB is to be flushed before this one runs again. */
+TEST(flush)
+{
+	struct kvm_cpuid_entry2 *e = cpuid_entry(supported_cpuid(), 0x40000001, 0);
+	struct vcpu *vcpu;
+	u64 *pte;
+
+	need_steal();
+	if (!(e->eax & BIT(KVM_FEATURE_PV_TLB_FLUSH)))
+		test_skip("no flush by a flag");
+	vcpu = guest_new(flushed_guest);
+	vm_map(vcpu->vm, 0x140000000UL, GUEST_FREE, PTE_P | PTE_W);
+	pte = vm_pte(vcpu->vm, 0x140000000UL);
+	*(u64 *)(vcpu->vm->ram + GUEST_FREE) = 1;
+	*(u64 *)(vcpu->vm->ram + GUEST_FREE + 0x1000) = 2;
+	EXPECT_EQ(run_sync(vcpu), 1);
+	for (int i = 0; i < 10; i++) {
+		*pte ^= 0x1000 ^ (*pte & 0x60);
+		guest_var(vcpu->vm, page).preempted = KVM_VCPU_PREEMPTED | KVM_VCPU_FLUSH_TLB;
+		EXPECT_EQ(run_sync(vcpu), i & 1 ? 1 : 2);
+		EXPECT_EQ(guest_var(vcpu->vm, page).preempted, 0);
+	}
+}

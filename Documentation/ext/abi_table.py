@@ -30,7 +30,6 @@ TABLES = {
 MISSING = {
     'KVM_GET_EMULATED_CPUID': 'no instruction is offered that only the emulator has',
     'KVM_SET_CPUID': 'the older form of KVM_SET_CPUID2',
-    'KVM_TPR_ACCESS_REPORTING': 'for 32-bit Windows without a CR8; its result is commonly ignored',
     'KVM_CREATE_DEVICE': 'no PCI pass-through (VFIO), the only such device on x86',
     'KVM_SMI': 'no system management mode',
     'KVM_GET_NESTED_STATE': 'no nested virtualization',

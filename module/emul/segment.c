@@ -202,10 +202,11 @@ int emul_read_far_ptr(struct emul_ctx *ctx, u64 *offset, u16 *sel)
 
 	r = emul_linear(ctx, mem->seg, ea, bytes, EMUL_ACC_READ, &first);
 	ea = (ea + bytes) & emul_mask(mem->addr_bytes);
-	if (!r)
-		r = emul_linear(ctx, mem->seg, ea, 2, EMUL_ACC_READ, &second);
 	if (r)
 		return r;
+	r = emul_linear(ctx, mem->seg, ea, 2, EMUL_ACC_READ, &second);
+	if (r)		/* the offset has been read by then, or that is the fault */
+		return emul_read(ctx, first, data, bytes, EMUL_ACC_READ) ?: r;
 	if (second == first + bytes) {
 		r = emul_read(ctx, first, data, bytes + 2, EMUL_ACC_READ);
 	} else {

@@ -247,6 +247,15 @@ void mhv_lapic_pic_changed(struct mhv_vm *vm);	/* the PIC's INTR rose: wake who 
 /* Split irqchip: which vectors end in KVM_EXIT_IOAPIC_EOI; from routing. */
 void mhv_lapic_scan_eoi(struct mhv_vcpu *vcpu);
 
+/* ---- vapic.c ---- */
+
+int mhv_vapic_set_addr(struct mhv_vcpu *vcpu, gpa_t gpa);
+int mhv_pv_eoi_set(struct mhv_vcpu *vcpu, u64 val);
+void mhv_vapic_reset(struct mhv_vcpu *vcpu);
+void mhv_vapic_enter(struct mhv_vcpu *vcpu);
+void mhv_vapic_exit(struct mhv_vcpu *vcpu);
+void mhv_vapic_write_late(struct mhv_vcpu *vcpu);
+
 /* ---- ioapic joined to LAPICs ---- */
 /* An EOI was broadcast, of a vector in eoi_vectors; @level as the TMR has it. */
 void mhv_ioapic_eoi(struct mhv_vcpu *vcpu, u8 vector, bool level, bool suppressed);

@@ -25,7 +25,13 @@
 
 /* ---- IRR, ISR, PPR ---- */
 
-static int highest(const unsigned long *vectors)
+/**
+ * lapic_top - the highest vector in a bitmap, or -1
+ * @vectors: IRR, ISR or TMR
+ *
+ * Context: any.
+ */
+int lapic_top(const unsigned long *vectors)
 {
 	unsigned long word;
 	int i;
@@ -65,7 +71,7 @@ int mhv_lapic_pending(struct mhv_vcpu *vcpu)
 
 	if (!lapic || !READ_ONCE(lapic->irr_pending) || !lapic->hw_enabled)
 		return -1;
-	vector = highest(lapic->irr);
+	vector = lapic_top(lapic->irr);
 	if (vector < 0 || (vector & 0xf0) <= lapic_get(lapic, APIC_PROCPRI))
 		return -1;
 	return vector;
@@ -83,9 +89,10 @@ u8 mhv_lapic_tpr_threshold(struct mhv_vcpu *vcpu)
 	struct mhv_lapic *lapic = vcpu->lapic;
 	int class;
 
-	if (!READ_ONCE(lapic->irr_pending))
+	/* A guest that has a VAPIC page sees there what waits. */
+	if (!READ_ONCE(lapic->irr_pending) || vcpu->vapic.page)
 		return 0;
-	class = highest(lapic->irr) >> 4;
+	class = lapic_top(lapic->irr) >> 4;
 	return class > 0 && mhv_lapic_get_tpr(vcpu) >= class ? class : 0;
 }
 
@@ -104,7 +111,7 @@ void mhv_lapic_ack(struct mhv_vcpu *vcpu, u8 vector)
 	/* Pairs with set_irr(): whoever sets a bit after the look sets the hint. */
 	WRITE_ONCE(lapic->irr_pending, false);
 	clear_bit(vector, lapic->irr);
-	if (highest(lapic->irr) >= 0)
+	if (lapic_top(lapic->irr) >= 0)
 		WRITE_ONCE(lapic->irr_pending, true);
 	if (READ_ONCE(lapic->timer.early) &&
 	    vector == (lapic_get(lapic, APIC_LVTT) & APIC_VECTOR_MASK))
@@ -228,8 +235,17 @@ void mhv_lapic_local_deliver(struct mhv_vcpu *vcpu, int lvt)
 
 /* ---- registers ---- */
 
-static void set_tpr(struct mhv_lapic *lapic, u32 tpr)
+/**
+ * lapic_set_tpr - the task priority is written, in one way or another
+ * @lapic: the LAPIC
+ * @tpr: bits 7 to 0 count
+ *
+ * Context: the vCPU's thread.
+ */
+void lapic_set_tpr(struct mhv_lapic *lapic, u32 tpr)
 {
+	if (lapic_get(lapic, APIC_TASKPRI) == (tpr & 0xff))
+		return;
 	lapic_set(lapic, APIC_TASKPRI, tpr & 0xff);
 	update_ppr(lapic);
 	/* CR8 is to show it, and something may come through now. */
@@ -251,18 +267,29 @@ static void broadcast_eoi(struct mhv_lapic *lapic, u8 vector)
 	}
 }
 
-static int write_eoi(struct mhv_lapic *lapic, unsigned int offset, u32 val)
+/**
+ * lapic_eoi - the end of the interrupt that is in service
+ * @lapic: the LAPIC
+ *
+ * Context: the vCPU's thread.
+ */
+void lapic_eoi(struct mhv_lapic *lapic)
 {
 	int vector = lapic->isr_top;
 
 	if (vector < 0)
-		return 0;
+		return;
 	__clear_bit(vector, lapic->isr);
-	lapic->isr_top = highest(lapic->isr);
+	lapic->isr_top = lapic_top(lapic->isr);
 	update_ppr(lapic);
 	broadcast_eoi(lapic, vector);
 	if (READ_ONCE(lapic->irr_pending))
 		mhv_request(lapic->vcpu, MHV_REQ_EVENT);
+}
+
+static int write_eoi(struct mhv_lapic *lapic, unsigned int offset, u32 val)
+{
+	lapic_eoi(lapic);
 	return 0;
 }
 
@@ -336,7 +363,8 @@ static int write_icr2(struct mhv_lapic *lapic, unsigned int offset, u32 val)
 
 static int write_tpr(struct mhv_lapic *lapic, unsigned int offset, u32 val)
 {
-	set_tpr(lapic, val);
+	lapic_tpr_accessed(lapic, true);
+	lapic_set_tpr(lapic, val);
 	return 0;
 }
 
@@ -443,6 +471,12 @@ static u32 read_zero(struct mhv_lapic *lapic, unsigned int offset)
 	return 0;
 }
 
+static u32 read_tpr(struct mhv_lapic *lapic, unsigned int offset)
+{
+	lapic_tpr_accessed(lapic, false);
+	return lapic_get(lapic, offset);
+}
+
 static u32 read_tmcct(struct mhv_lapic *lapic, unsigned int offset)
 {
 	return lapic_timer_current(lapic);
@@ -485,7 +519,7 @@ struct lapic_reg {
 static const struct lapic_reg lapic_regs[64] = {
 	[APIC_ID >> 4]		= { RO | XW, NULL, write_address },
 	[APIC_LVR >> 4]		= { RO },
-	[APIC_TASKPRI >> 4]	= { RW, NULL, write_tpr },
+	[APIC_TASKPRI >> 4]	= { RW, read_tpr, write_tpr },
 	[APIC_ARBPRI >> 4]	= { XR, read_zero },
 	[APIC_PROCPRI >> 4]	= { RO },
 	[APIC_EOI >> 4]		= { XW | X2W, NULL, write_eoi },
@@ -669,7 +703,7 @@ u8 mhv_lapic_get_tpr(struct mhv_vcpu *vcpu)
 void mhv_lapic_set_tpr(struct mhv_vcpu *vcpu, u8 cr8)
 {
 	if (mhv_lapic_get_tpr(vcpu) != cr8)
-		set_tpr(vcpu->lapic, cr8 << 4);
+		lapic_set_tpr(vcpu->lapic, cr8 << 4);
 }
 
 /**
@@ -926,6 +960,7 @@ void mhv_lapic_reset(struct mhv_vcpu *vcpu, bool init)
 	WRITE_ONCE(lapic->irr_pending, false);
 	lapic->errors = 0;
 	update_ppr(lapic);
+	mhv_vapic_reset(vcpu);
 	/* Its owner will write registers before anybody has reason to hurry. */
 	lapic_map_stale(vcpu->vm);
 }
@@ -976,7 +1011,7 @@ static void set_bitmaps(struct mhv_lapic *lapic, struct kvm_lapic_state *state)
 		((u32 *)lapic->tmr)[i] = *state_reg(state, APIC_TMR + (i << 4));
 		((u32 *)lapic->irr)[i] = *state_reg(state, APIC_IRR + (i << 4));
 	}
-	lapic->isr_top = highest(lapic->isr);
+	lapic->isr_top = lapic_top(lapic->isr);
 	WRITE_ONCE(lapic->irr_pending, true);
 }
 

@@ -108,6 +108,13 @@ static inline u32 lapic_x2apic_ldr(u32 id)
 
 bool lapic_accept(struct mhv_lapic *lapic, const struct mhv_apic_msg *msg, bool self);
 
+int lapic_top(const unsigned long *vectors);
+void lapic_eoi(struct mhv_lapic *lapic);
+void lapic_set_tpr(struct mhv_lapic *lapic, u32 tpr);
+
+/* vapic.c */
+void lapic_tpr_accessed(struct mhv_lapic *lapic, bool write);
+
 void lapic_timer_init(struct mhv_lapic *lapic);
 void lapic_timer_cancel(struct mhv_lapic *lapic);
 void lapic_timer_reset(struct mhv_lapic *lapic);

@@ -112,6 +112,27 @@ int mhv_gmem_write_nofault(struct mhv_vm *vm, gpa_t gpa, const void *data, unsig
 	return 0;
 }
 
+/**
+ * mhv_gmem_is_writable - do slots have all of this, and not read-only?
+ * @vm: the VM
+ * @gpa: from here
+ * @len: bytes
+ *
+ * Context: a thread of the VMM, vm->srcu held.
+ */
+bool mhv_gmem_is_writable(struct mhv_vm *vm, gpa_t gpa, unsigned int len)
+{
+	gpa_t last = gpa + len - 1;
+	gfn_t gfn;
+
+	if (last < gpa)
+		return false;
+	for (gfn = gpa >> PAGE_SHIFT; gfn <= last >> PAGE_SHIFT; gfn++)
+		if (!gmem_slot(vm, gfn << PAGE_SHIFT, true))
+			return false;
+	return true;
+}
+
 /* CMPXCHG16B on the VMM's memory.  Returns 0, 1 if it held something else, -EFAULT. */
 static int user_cmpxchg16(void __user *ptr, u64 *old, const u64 *new)
 {

@@ -167,6 +167,7 @@ static __always_inline unsigned long mhv_slot_hva(const struct mhv_memslot *slot
 /* ---- gmem.c: caller holds vm->srcu; may sleep ---- */
 int mhv_gmem_read(struct mhv_vm *vm, gpa_t gpa, void *data, unsigned int len);
 int mhv_gmem_write(struct mhv_vm *vm, gpa_t gpa, const void *data, unsigned int len);
+bool mhv_gmem_is_writable(struct mhv_vm *vm, gpa_t gpa, unsigned int len);
 int mhv_gmem_write_nofault(struct mhv_vm *vm, gpa_t gpa, const void *data, unsigned int len);
 int mhv_gmem_cmpxchg(struct mhv_vm *vm, gpa_t gpa, void *old, const void *new,
 		     unsigned int len);
