@@ -31,11 +31,26 @@ static void knob(const char *dir, const char *file, const char *value)
 	close(fd);
 }
 
+static void touch_stack(void)
+{
+	volatile u8 room[64 << 10];
+
+	for (size_t i = 0; i < sizeof(room); i += 1024)
+		room[i] = 0;
+}
+
 static void need_injection(void)
 {
 	nth_fd = open("/proc/self/fail-nth", O_RDWR);
 	if (nth_fd < 0)
 		test_skip("no /proc/self/fail-nth: the kernel has no fault injection");
+	/*
+	 * What the process itself would take from the kernel in between, it has now: a
+	 * failure is to hit the ioctl, not a page fault before it.
+	 */
+	touch_stack();
+	if (mlockall(MCL_CURRENT))
+		test_info("mlockall: %s", strerror(errno));
 	knob("failslab", "ignore-gfp-wait", "N");
 	knob("failslab", "verbose", "0");
 	knob("fail_page_alloc", "ignore-gfp-wait", "N");
@@ -45,12 +60,13 @@ static void need_injection(void)
 	knob("fail_usercopy", "verbose", "0");
 }
 
+/* The write itself copies, and takes what may be left from before: then it is tried once more. */
 static void nth_set(int n)
 {
 	char text[16];
 	int len = snprintf(text, sizeof(text), "%d", n);
 
-	if (pwrite(nth_fd, text, len, 0) != len)
+	if (pwrite(nth_fd, text, len, 0) != len && pwrite(nth_fd, text, len, 0) != len)
 		test_abort();
 }
 
@@ -115,29 +131,42 @@ static void look(struct vcpu *vcpu, struct sight *s)
 	xioctl(vcpu->fd, KVM_GET_CPUID2, &s->cpuid.head);
 }
 
+static int attempt;	/* what is set differs from one to the next */
+
 /*
  * Fail the 1st, 2nd, ... allocation of @call until it has no more, with nothing to be seen of the
- * failed attempts. @call returns what its ioctl did; the last one must have worked.
+ * failed attempts. @call returns what its ioctl did; the last one must have worked. A failure that
+ * @call, or one of the kernel's checkers, did without is none: @undo, if there is one, then makes
+ * what was before.
  */
-static void fail_each(const char *name, struct vcpu *vcpu, long (*call)(struct vcpu *vcpu))
+static void fail_each(const char *name, struct vcpu *vcpu, long (*call)(struct vcpu *vcpu),
+		      void (*undo)(void))
 {
 	struct sight *before = malloc(sizeof(*before)), *after = malloc(sizeof(*after));
-	int n, used, failed = 0;
-	long r;
+	int n, used, e = 0, failed = 0, survived = 0;
+	long r = -1;
 
+	ASSERT_TRUE(before && after);
 	test_context("%s", name);
 	for (n = 1; n < MOST; n++) {
 		if (vcpu)
 			look(vcpu, before);
 		else
 			before->fd = lowest_fd();
+		attempt = n;
 		nth_set(n);
 		r = call(vcpu);
+		e = errno;
 		used = nth_used();
 		if (!used)
 			break;
-		if (r != -1)		/* it found another way */
+		if (r != -1) {
+			survived++;
+			if (undo)
+				undo();
 			continue;
+		}
+		errno = e;
 		failed++;
 		if (errno != ENOMEM && errno != EFAULT)
 			test_fail(__FILE__, __LINE__, "attempt %d: errno %d (%s)", n, errno,
@@ -151,10 +180,10 @@ static void fail_each(const char *name, struct vcpu *vcpu, long (*call)(struct v
 			test_fail(__FILE__, __LINE__, "attempt %d changed something", n);
 	}
 	EXPECT_TRUE(n < MOST);
+	EXPECT_TRUE(failed + survived > 0);
 	if (r < 0)
-		test_fail(__FILE__, __LINE__, "without a failure: errno %d (%s)", errno,
-			  strerror(errno));
-	test_info("%s: %d attempts failed, then it worked", name, failed);
+		test_fail(__FILE__, __LINE__, "without a failure: errno %d (%s)", e, strerror(e));
+	test_info("%s: %d attempts failed, %d did without, then it worked", name, failed, survived);
 	test_context("");
 	free(before);
 	free(after);
@@ -212,10 +241,10 @@ TEST(system_fd)
 {
 	need_injection();
 	dev = dev_open();
-	fail_each("open", NULL, call_open);
-	fail_each("CREATE_VM", NULL, call_create_vm);
-	fail_each("GET_SUPPORTED_CPUID", NULL, call_supported);
-	fail_each("GET_MSR_INDEX_LIST", NULL, call_msr_list);
+	fail_each("open", NULL, call_open, NULL);
+	fail_each("CREATE_VM", NULL, call_create_vm, NULL);
+	fail_each("GET_SUPPORTED_CPUID", NULL, call_supported, NULL);
+	fail_each("GET_MSR_INDEX_LIST", NULL, call_msr_list, NULL);
 }
 
 /* ---- a VM comes to be: each part can be made after an attempt that failed ---- */
@@ -248,8 +277,30 @@ static long call_split(struct vcpu *vcpu)
 
 static long call_vcpu(struct vcpu *vcpu)
 {
+	long fd = ioctl(vm->fd, KVM_CREATE_VCPU, 0L);
+
 	(void)vcpu;
-	return ioctl(vm->fd, KVM_CREATE_VCPU, 0L);
+	if (fd >= 0)
+		close(fd);
+	return fd;
+}
+
+static void new_vm(void)
+{
+	vm_free(vm);
+	vm = vm_bare();
+}
+
+static void new_vm_irqchip(void)
+{
+	new_vm();
+	ASSERT_RET(call_irqchip(NULL), 0);
+}
+
+static void new_vm_split(void)
+{
+	new_vm();
+	ASSERT_RET(call_split(NULL), 0);
 }
 
 static long call_slot(struct vcpu *vcpu)
@@ -276,6 +327,24 @@ static long call_slot_delete(struct vcpu *vcpu)
 	return vm_slot(vm, 5, 0, 0, 0, NULL);
 }
 
+static void no_slot(void)
+{
+	ASSERT_RET(call_slot_delete(NULL), 0);
+}
+
+static void slot(void)
+{
+	no_slot();
+	ASSERT_RET(call_slot(NULL), 0);
+}
+
+/* Where call_slot_log() left it, deleted or moved meanwhile. */
+static void slot_log(void)
+{
+	call_slot_delete(NULL);
+	ASSERT_RET(call_slot_log(NULL), 0);
+}
+
 static long call_dirty_log(struct vcpu *vcpu)
 {
 	struct kvm_dirty_log log = { .slot = 5, .dirty_bitmap = bitmap };
@@ -289,14 +358,14 @@ TEST(making_a_vm)
 	need_injection();
 	memory = mem_alloc(0x10000);
 	vm = vm_bare();
-	fail_each("CREATE_IRQCHIP", NULL, call_irqchip);
-	fail_each("CREATE_PIT2", NULL, call_pit);
-	fail_each("CREATE_VCPU", NULL, call_vcpu);
-	fail_each("SET_USER_MEMORY_REGION, new", NULL, call_slot);
-	fail_each("SET_USER_MEMORY_REGION, flags", NULL, call_slot_log);
-	fail_each("GET_DIRTY_LOG", NULL, call_dirty_log);
-	fail_each("SET_USER_MEMORY_REGION, moved", NULL, call_slot_move);
-	fail_each("SET_USER_MEMORY_REGION, deleted", NULL, call_slot_delete);
+	fail_each("CREATE_IRQCHIP", NULL, call_irqchip, new_vm);
+	fail_each("CREATE_PIT2", NULL, call_pit, new_vm_irqchip);
+	fail_each("CREATE_VCPU", NULL, call_vcpu, new_vm_irqchip);
+	fail_each("SET_USER_MEMORY_REGION, new", NULL, call_slot, no_slot);
+	fail_each("SET_USER_MEMORY_REGION, flags", NULL, call_slot_log, slot);
+	fail_each("GET_DIRTY_LOG", NULL, call_dirty_log, NULL);
+	fail_each("SET_USER_MEMORY_REGION, moved", NULL, call_slot_move, slot_log);
+	fail_each("SET_USER_MEMORY_REGION, deleted", NULL, call_slot_delete, slot_log);
 	EXPECT_ERRNO(call_slot_delete(NULL), EINVAL);
 }
 
@@ -304,8 +373,8 @@ TEST(making_a_split_vm)
 {
 	need_injection();
 	vm = vm_bare();
-	fail_each("SPLIT_IRQCHIP", NULL, call_split);
-	fail_each("CREATE_VCPU", NULL, call_vcpu);
+	fail_each("SPLIT_IRQCHIP", NULL, call_split, new_vm);
+	fail_each("CREATE_VCPU", NULL, call_vcpu, new_vm_split);
 }
 
 /* A slot that could not be changed is as it was: its memory is there, and not elsewhere. */
@@ -338,22 +407,18 @@ static int event;
 
 static long call_routing(struct vcpu *vcpu)
 {
-	struct {
+	static struct {
 		struct kvm_irq_routing head;
 		struct kvm_irq_routing_entry e[600];
-	} *t = calloc(1, sizeof(*t));
-	long r;
+	} t = { .head.nr = 600 };
 
 	(void)vcpu;
-	t->head.nr = 600;
 	for (int i = 0; i < 600; i++)
-		t->e[i] = (struct kvm_irq_routing_entry) {
+		t.e[i] = (struct kvm_irq_routing_entry) {
 			.gsi = i, .type = KVM_IRQ_ROUTING_MSI,
 			.u.msi = { .address_lo = 0xfee00000, .data = 0x40 },
 		};
-	r = ioctl(vm->fd, KVM_SET_GSI_ROUTING, t);
-	free(t);
-	return r;
+	return ioctl(vm->fd, KVM_SET_GSI_ROUTING, &t);
 }
 
 static long irqfd(u32 flags, int resample)
@@ -383,6 +448,16 @@ static long call_irqfd_resample(struct vcpu *vcpu)
 	return irqfd(KVM_IRQFD_FLAG_RESAMPLE, resample_event);
 }
 
+static void irqfd_on(void)
+{
+	ASSERT_RET(irqfd(0, 0), 0);
+}
+
+static void irqfd_off(void)
+{
+	ASSERT_RET(irqfd(KVM_IRQFD_FLAG_DEASSIGN, 0), 0);
+}
+
 static long ioeventfd(u32 flags, u64 addr)
 {
 	struct kvm_ioeventfd e = { .addr = addr, .len = 4, .fd = event, .flags = flags };
@@ -408,6 +483,21 @@ static long call_ioeventfd_pio(struct vcpu *vcpu)
 	return ioeventfd(KVM_IOEVENTFD_FLAG_PIO, 0x900);
 }
 
+static void ioeventfd_on(void)
+{
+	ASSERT_RET(call_ioeventfd(NULL), 0);
+}
+
+static void ioeventfd_off(void)
+{
+	ASSERT_RET(call_ioeventfd_off(NULL), 0);
+}
+
+static void ioeventfd_pio_off(void)
+{
+	ASSERT_RET(ioeventfd(KVM_IOEVENTFD_FLAG_PIO | KVM_IOEVENTFD_FLAG_DEASSIGN, 0x900), 0);
+}
+
 static long call_coalesced(struct vcpu *vcpu)
 {
 	struct kvm_coalesced_mmio_zone zone = { .addr = 0x40000000, .size = 0x1000 };
@@ -422,6 +512,16 @@ static long call_coalesced_off(struct vcpu *vcpu)
 
 	(void)vcpu;
 	return ioctl(vm->fd, KVM_UNREGISTER_COALESCED_MMIO, &zone);
+}
+
+static void coalesced_on(void)
+{
+	ASSERT_RET(call_coalesced(NULL), 0);
+}
+
+static void coalesced_off(void)
+{
+	ASSERT_RET(call_coalesced_off(NULL), 0);
 }
 
 static long call_msr_filter(struct vcpu *vcpu)
@@ -444,19 +544,19 @@ TEST(vm_ioctls)
 	vm = vm_new_irqchip();
 	event = eventfd(0, EFD_NONBLOCK);
 	resample_event = eventfd(0, EFD_NONBLOCK);
-	fail_each("SET_GSI_ROUTING", NULL, call_routing);
-	fail_each("IRQFD", NULL, call_irqfd);
-	fail_each("IRQFD, deassign", NULL, call_irqfd_off);
-	fail_each("IRQFD, resample", NULL, call_irqfd_resample);
-	fail_each("IOEVENTFD", NULL, call_ioeventfd);
+	fail_each("SET_GSI_ROUTING", NULL, call_routing, NULL);
+	fail_each("IRQFD", NULL, call_irqfd, irqfd_off);
+	fail_each("IRQFD, deassign", NULL, call_irqfd_off, irqfd_on);
+	fail_each("IRQFD, resample", NULL, call_irqfd_resample, irqfd_off);
+	fail_each("IOEVENTFD", NULL, call_ioeventfd, ioeventfd_off);
 	/* There once, and no more: another one is refused, and so is a second removal. */
 	EXPECT_ERRNO(call_ioeventfd(NULL), EEXIST);
-	fail_each("IOEVENTFD, deassign", NULL, call_ioeventfd_off);
+	fail_each("IOEVENTFD, deassign", NULL, call_ioeventfd_off, ioeventfd_on);
 	EXPECT_ERRNO(call_ioeventfd_off(NULL), ENOENT);
-	fail_each("IOEVENTFD, PIO", NULL, call_ioeventfd_pio);
-	fail_each("REGISTER_COALESCED_MMIO", NULL, call_coalesced);
-	fail_each("UNREGISTER_COALESCED_MMIO", NULL, call_coalesced_off);
-	fail_each("X86_SET_MSR_FILTER", NULL, call_msr_filter);
+	fail_each("IOEVENTFD, PIO", NULL, call_ioeventfd_pio, ioeventfd_pio_off);
+	fail_each("REGISTER_COALESCED_MMIO", NULL, call_coalesced, coalesced_off);
+	fail_each("UNREGISTER_COALESCED_MMIO", NULL, call_coalesced_off, coalesced_on);
+	fail_each("X86_SET_MSR_FILTER", NULL, call_msr_filter, NULL);
 }
 
 /* ---- a vCPU's ioctls: what is set by them is what it was, until it is set ---- */
@@ -483,9 +583,10 @@ IOCTL(get_lapic, KVM_GET_LAPIC, struct kvm_lapic_state, {})
 IOCTL(get_events, KVM_GET_VCPU_EVENTS, struct kvm_vcpu_events, {})
 IOCTL(translate, KVM_TRANSLATE, struct kvm_translation, { .linear_address = 0x400000 })
 IOCTL(debug, KVM_SET_GUEST_DEBUG, struct kvm_guest_debug, { .control = KVM_GUESTDBG_ENABLE })
-IOCTL(set_regs, KVM_SET_REGS, struct kvm_regs, { .rip = 0x5555 })
-IOCTL(set_fpu, KVM_SET_FPU, struct kvm_fpu, { .fcw = 0x27f })
-IOCTL(set_debugregs, KVM_SET_DEBUGREGS, struct kvm_debugregs, { .dr6 = 0xffff0ff0, .dr7 = 0x401 })
+IOCTL(set_regs, KVM_SET_REGS, struct kvm_regs, { .rip = 0x5555 + attempt })
+IOCTL(set_fpu, KVM_SET_FPU, struct kvm_fpu, { .fcw = attempt & 1 ? 0x27f : 0x37f })
+IOCTL(set_debugregs, KVM_SET_DEBUGREGS, struct kvm_debugregs,
+      { .db[0] = attempt, .dr6 = 0xffff0ff0, .dr7 = 0x401 })
 
 static long call_set_sregs(struct vcpu *vcpu)
 {
@@ -493,7 +594,7 @@ static long call_set_sregs(struct vcpu *vcpu)
 
 	/* Their state, got without failures before, with another CR2. */
 	sregs = *(struct kvm_sregs *)memory;
-	sregs.cr2 = 0x98765000;
+	sregs.cr2 = 0x98765000 + attempt;
 	return ioctl(vcpu->fd, KVM_SET_SREGS, &sregs);
 }
 
@@ -501,7 +602,7 @@ static long call_set_lapic(struct vcpu *vcpu)
 {
 	struct kvm_lapic_state lapic = *(struct kvm_lapic_state *)((u8 *)memory + 4096);
 
-	lapic.regs[APIC_TPR] = 0x30;
+	lapic.regs[APIC_TPR] = (attempt & 15) << 4;
 	return ioctl(vcpu->fd, KVM_SET_LAPIC, &lapic);
 }
 
@@ -519,16 +620,22 @@ static long call_set_msrs(struct vcpu *vcpu)
 		struct kvm_msr_entry e[2];
 	} msrs = {
 		{ .nmsrs = 2 },
-		{ { .index = 0xc0000081, .data = 0x1122334455667788 },
+		{ { .index = 0xc0000081, .data = 0x1122334455667788 + attempt },
 		  { .index = 0xc0000082, .data = 0x7788 } },
 	};
 
 	return ioctl(vcpu->fd, KVM_SET_MSRS, &msrs);
 }
 
+static u32 nr_cpuid;
+
 static long call_cpuid(struct vcpu *vcpu)
 {
-	return ioctl(vcpu->fd, KVM_SET_CPUID2, (u8 *)memory + 8192);
+	struct kvm_cpuid2 *cpuid = (void *)((u8 *)memory + 8192);
+
+	/* With its last entry, and without. */
+	cpuid->nent = nr_cpuid - (attempt & 1);
+	return ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
 }
 
 static long call_irqchip_state(struct vcpu *vcpu)
@@ -553,25 +660,25 @@ TEST(vcpu_ioctls)
 	cpuid = (void *)((u8 *)memory + 8192);
 	*cpuid = *supported_cpuid();
 	memcpy(cpuid->entries, supported_cpuid()->entries, cpuid->nent * sizeof(cpuid->entries[0]));
-	cpuid->nent--;		/* another than it has */
+	nr_cpuid = cpuid->nent;
 
-	fail_each("GET_REGS", vcpu, call_get_regs);
-	fail_each("GET_SREGS", vcpu, call_get_sregs);
-	fail_each("GET_FPU", vcpu, call_get_fpu);
-	fail_each("GET_XCRS", vcpu, call_get_xcrs);
-	fail_each("GET_LAPIC", vcpu, call_get_lapic);
-	fail_each("GET_VCPU_EVENTS", vcpu, call_get_events);
-	fail_each("TRANSLATE", vcpu, call_translate);
-	fail_each("SET_GUEST_DEBUG", vcpu, call_debug);
-	fail_each("SET_REGS", vcpu, call_set_regs);
-	fail_each("SET_SREGS", vcpu, call_set_sregs);
-	fail_each("SET_FPU", vcpu, call_set_fpu);
-	fail_each("SET_DEBUGREGS", vcpu, call_set_debugregs);
-	fail_each("SET_LAPIC", vcpu, call_set_lapic);
-	fail_each("XSAVE", vcpu, call_xsave);
-	fail_each("SET_MSRS", vcpu, call_set_msrs);
-	fail_each("SET_CPUID2", vcpu, call_cpuid);
-	fail_each("IRQCHIP", vcpu, call_irqchip_state);
+	fail_each("GET_REGS", vcpu, call_get_regs, NULL);
+	fail_each("GET_SREGS", vcpu, call_get_sregs, NULL);
+	fail_each("GET_FPU", vcpu, call_get_fpu, NULL);
+	fail_each("GET_XCRS", vcpu, call_get_xcrs, NULL);
+	fail_each("GET_LAPIC", vcpu, call_get_lapic, NULL);
+	fail_each("GET_VCPU_EVENTS", vcpu, call_get_events, NULL);
+	fail_each("TRANSLATE", vcpu, call_translate, NULL);
+	fail_each("SET_GUEST_DEBUG", vcpu, call_debug, NULL);
+	fail_each("SET_REGS", vcpu, call_set_regs, NULL);
+	fail_each("SET_SREGS", vcpu, call_set_sregs, NULL);
+	fail_each("SET_FPU", vcpu, call_set_fpu, NULL);
+	fail_each("SET_DEBUGREGS", vcpu, call_set_debugregs, NULL);
+	fail_each("SET_LAPIC", vcpu, call_set_lapic, NULL);
+	fail_each("XSAVE", vcpu, call_xsave, NULL);
+	fail_each("SET_MSRS", vcpu, call_set_msrs, NULL);
+	fail_each("SET_CPUID2", vcpu, call_cpuid, NULL);
+	fail_each("IRQCHIP", vcpu, call_irqchip_state, NULL);
 }
 
 /* ---- KVM_RUN: what failed can be tried again, and the guest knows nothing of it ---- */

@@ -30,6 +30,7 @@ static void send_fds(int sock, const int *fds, int n)
 	};
 	struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
 
+	ASSERT_TRUE(cmsg);
 	cmsg->cmsg_level = SOL_SOCKET;
 	cmsg->cmsg_type = SCM_RIGHTS;
 	cmsg->cmsg_len = CMSG_LEN(n * sizeof(int));

@@ -156,6 +156,7 @@ TEST(as_many_as_said)
 	vcpu = guest_new_irqchip(guest);
 	EXPECT_GE(max, 1024);
 	big = calloc(1, sizeof(*big) + max * sizeof(big->entries[0]));
+	ASSERT_TRUE(big);
 	big->nr = max;
 	for (int i = 0; i < max; i++)
 		big->entries[i] = msi(i, 0x40 + i % 64);

@@ -101,7 +101,7 @@ static void kill_in(void (*fn)(void))
 	ASSERT_RET(read(ready, &c, 1), 1);
 	usleep(100000);
 	took = kill_ms(pid);
-	if (took > 1000 + 10 * plain)
+	if (took > 1000 * test_slow() + 10 * plain)
 		test_fail(__FILE__, __LINE__, "took %llu ms, a plain process %llu ms",
 			  (unsigned long long)took, (unsigned long long)plain);
 }

@@ -14,6 +14,7 @@ static struct kvm_msr_list *get_list(int dev, unsigned long cmd)
 	EXPECT_ERRNO(ioctl(dev, cmd, &probe), E2BIG);
 	EXPECT_GE(probe.nmsrs, 1);
 	list = calloc(1, sizeof(*list) + 4 * (probe.nmsrs + 1));
+	ASSERT_TRUE(list);
 	list->nmsrs = probe.nmsrs - 1;
 	EXPECT_ERRNO(ioctl(dev, cmd, list), E2BIG);
 	EXPECT_EQ(list->nmsrs, probe.nmsrs);

@@ -6,6 +6,8 @@
 
 here=$(dirname "$0")
 limit=$(sed -n 's/^timeout=//p' "$here/settings")
+# On a kernel that is slow by a factor, programs have more time by it.
+limit=$((${limit:-300} * ${MHV_SLOW:-1}))
 number=0 failed=0 skipped=0
 out=$(mktemp) || exit 1
 trap 'rm -f "$out"' EXIT
@@ -18,7 +20,7 @@ for test; do
 	# With RETRY=1 a test that failed is run once more, and the second run counts: in a host
 	# that is emulated, time passes in leaps when its machine has other things to do.
 	for try in 1 2; do
-		status=$({ { timeout -k 10 "${limit:-300}" "$test" 2>&1; echo $? >&3; } |
+		status=$({ { timeout -k 10 "$limit" "$test" 2>&1; echo $? >&3; } |
 			 sed 's/^/# /' > "$out"; } 3>&1)
 		case $status in
 		0 | 4) break ;;
@@ -32,7 +34,7 @@ for test; do
 	4) printf 'ok %d selftests: minihv: %s # SKIP\n' $number "$name"
 	   skipped=$((skipped + 1)) ;;
 	124 | 137) printf 'not ok %d selftests: minihv: %s # TIMEOUT %s seconds\n' \
-		$number "$name" "${limit:-300}"
+		$number "$name" "$limit"
 	   failed=$((failed + 1)) ;;
 	*) printf 'not ok %d selftests: minihv: %s # exit=%d\n' $number "$name" "$status"
 	   failed=$((failed + 1)) ;;

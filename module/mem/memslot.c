@@ -79,7 +79,7 @@ static struct mhv_memslots *slots_build(const struct mhv_memslots *old,
 		slot = i < old->nr ? old->slot[i] : NULL;
 		if (slot && slot == del) {
 			i++;
-		} else if (todo && (!slot || todo->base < slot->base)) {
+		} else if (todo && todo->base < (slot ? slot->base : ~0ULL)) {
 			new->slot[n++] = todo;
 			todo = NULL;
 		} else {

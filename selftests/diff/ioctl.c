@@ -214,9 +214,9 @@ static void call(struct diff *d)
 		created_irqchip = true;
 	if (!size || at != buffer || row->arg & TIME)
 		return;
-	show_result(d, at, before, size);
+	show_result(d, buffer, before, size);
 	if (ret >= 0)
-		memcpy(last, at, size);
+		memcpy(last, buffer, size);
 }
 
 static void unknown(struct diff *d)

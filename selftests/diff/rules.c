@@ -145,6 +145,8 @@ struct kvm_cpuid2 *common_cpuid(struct diff *d)
 	struct kvm_cpuid2 *cpuid;
 
 	cpuid = calloc(1, sizeof(*cpuid) + MAX_CPUID * sizeof(cpuid->entries[0]));
+	if (!cpuid)
+		abort();
 	cpuid->nent = MAX_CPUID;
 	must(d, ioctl(d->dev, KVM_GET_SUPPORTED_CPUID, cpuid), "supported-cpuid");
 	for (u32 i = 0; i < cpuid->nent; i++)

@@ -349,6 +349,8 @@ static void set_cpuid(struct diff *d)
 	struct kvm_cpuid_entry2 *e;
 	long ret;
 
+	if (!own)
+		abort();
 	memcpy(own, c, size - sizeof(c->entries[0]));
 	e = &own->entries[below(d, own->nent)];
 	switch (below(d, 6)) {

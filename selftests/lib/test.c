@@ -35,6 +35,14 @@ const char *test_device(void)
 	return device;
 }
 
+unsigned int test_slow(void)
+{
+	const char *slow = getenv("MHV_SLOW");
+	int times = slow ? atoi(slow) : 1;
+
+	return times > 0 ? times : 1;
+}
+
 int test_failed(void)
 {
 	return shared->failed;
@@ -94,7 +102,7 @@ void test_context(const char *fmt, ...)
 static void run_child(const struct test_case *test)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	alarm(CASE_SECONDS);
+	alarm(CASE_SECONDS * test_slow());
 	test->fn();
 	fflush(stdout);
 	_exit(shared->failed ? 1 : 0);

@@ -52,6 +52,13 @@ void test_info(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /** test_context() - words put before each failure that follows (a row of a table). */
 void test_context(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/**
+ * test_slow() - by how much everything here is slower than on an ordinary machine: $MHV_SLOW, or 1.
+ *
+ * Limits of time are multiplied by it.
+ */
+unsigned int test_slow(void);
+
 /** test_failed() - did this case fail already? */
 int test_failed(void);
 

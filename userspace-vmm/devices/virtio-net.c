@@ -95,7 +95,7 @@ static bool rx_deliver(struct net *net)
 			return used == vq->size;
 		}
 		/* In one piece at the first buffer's front: the specification wants it so. */
-		if (!used) {
+		if (!num_buffers) {
 			if (!c->nr_in || c->in[0].iov_len < NET_HDR) {
 				virtqueue_break(vq, "a receive buffer has no room for the header");
 				return false;
@@ -112,6 +112,8 @@ static bool rx_deliver(struct net *net)
 		virtqueue_fill(vq, c->head, n);
 		used++;
 	}
+	if (!num_buffers)
+		return true;
 	le_used = htole16(used);
 	memcpy(num_buffers, &le_used, sizeof(le_used));
 	virtqueue_flush(vq);

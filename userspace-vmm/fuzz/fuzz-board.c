@@ -17,6 +17,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+static uint64_t notify;			/* in BAR 0: queue 0's doorbell */
+
 static void create(void)
 {
 	char path[] = "/tmp/fuzz-board.XXXXXX";
@@ -32,6 +34,20 @@ static void create(void)
 	machine_find_device();
 	unlink(path);
 	cfg_wr(PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	notify = structure(VIRTIO_PCI_CAP_NOTIFY_CFG) - regs;
+}
+
+/*
+ * As a driver begins that finds the device in any state: BARs where they were, decoding on, reset.
+ * What negotiate() asserts then has to hold, whatever came before.
+ */
+static void begin_anew(void)
+{
+	cfg_wr(PCI_COMMAND, 2, 0);
+	cfg_wr(PCI_BASE_ADDRESS_0, 4, regs);
+	cfg_wr(PCI_BASE_ADDRESS_1, 4, msix);
+	cfg_wr(PCI_COMMAND, 2, PCI_COMMAND_MEMORY | PCI_COMMAND_MASTER);
+	negotiate(0, DESC(0));
 }
 
 /* Ports of reset and power off are left alone: they end the process, as they should. */
@@ -70,11 +86,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			memcpy(ram + (off << 4 & 0xffff0), &val, 4);
 			break;
 		case 6:
-			kick(0);
+			wr(regs + notify, 2, 0);
 			break;
 		case 7:
-			if (cfg_rd(PCI_BASE_ADDRESS_0, 4) == regs && data[3] == 1)
-				negotiate(0, DESC(0));
+			if (data[3] == 1)
+				begin_anew();
 			break;
 		}
 	}
