@@ -294,12 +294,14 @@ static long ioc_set_guest_debug(void *obj, void *arg)
 
 static long ioc_set_vapic_addr(void *obj, void *arg)
 {
-	const struct kvm_vapic_addr *va = arg;
 	struct mhv_vcpu *vcpu = obj;
+	struct kvm_vapic_addr va;
 
 	if (!vcpu->lapic)
 		return -EINVAL;
-	return mhv_vapic_set_addr(vcpu, va->vapic_addr);
+	if (copy_from_user(&va, (void __user *)arg, sizeof(va)))
+		return -EFAULT;
+	return mhv_vapic_set_addr(vcpu, va.vapic_addr);
 }
 
 static long ioc_tpr_access_reporting(void *obj, void *arg)
@@ -388,7 +390,7 @@ static const struct mhv_ioctl vcpu_ioctls[] = {
 	{ KVM_X86_SETUP_MCE,	IN,		ioc_setup_mce },
 	{ KVM_X86_SET_MCE,	IN | EVENT,	ioc_set_mce },
 	{ KVM_ENABLE_CAP,	IN,		ioc_enable_cap },
-	{ KVM_SET_VAPIC_ADDR,	IN,		ioc_set_vapic_addr },
+	{ KVM_SET_VAPIC_ADDR,	USER,		ioc_set_vapic_addr },
 	{ KVM_TPR_ACCESS_REPORTING, IN | OUT,	ioc_tpr_access_reporting },
 	{ KVM_GET_STATS_FD,	0,		ioc_get_stats_fd },
 	{ KVM_HAS_DEVICE_ATTR,	IN,		ioc_has_attr },

@@ -83,6 +83,7 @@ TEST(without_lapic)
 	fd = vcpu_new(vm, 0)->fd;
 	EXPECT_RET(ioctl(fd, KVM_TPR_ACCESS_REPORTING, &ctl), 0);
 	EXPECT_ERRNO(ioctl(fd, KVM_SET_VAPIC_ADDR, &none), EINVAL);
+	EXPECT_ERRNO(ioctl(fd, KVM_SET_VAPIC_ADDR, 8), EINVAL);
 }
 
 static int set_vapic(struct vcpu *vcpu, u64 gpa)

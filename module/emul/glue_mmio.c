@@ -358,6 +358,24 @@ static bool one_operand(const struct emul_insn *insn)
 	return insn->map == EMUL_MAP_0F && (insn->opcode & 0xf6) == 0xb6;
 }
 
+/*
+ * There is nothing at RIP to execute. Not every CPU (QEMU's TCG does not) has looked at the code
+ * segment's limit before it comes to that.
+ */
+static int fetch_fails(struct mhv_vcpu *vcpu)
+{
+	const struct mhv_segment *cs = &vcpu->state.seg[MHV_CS];
+
+	mhv_state_need(vcpu, MHV_G_CR | MHV_G_CODE | MHV_G_RIP_FLAGS | MHV_G_EFER);
+	if (vcpu->state.rip > cs->limit &&
+	    !(vcpu->state.efer & EFER_LMA && cs->attr & MHV_SEG_L)) {
+		mhv_queue_exception_e(vcpu, X86_TRAP_GP, 0);
+		return MHV_RESUME;
+	}
+	vcpu->emul->nbytes = 0;
+	return glue_fail(vcpu->emul);
+}
+
 /**
  * mhv_emulate_mmio() - execute an instruction that touched no memory of a slot
  * @vcpu: the vCPU, within KVM_RUN
@@ -379,16 +397,15 @@ int mhv_emulate_mmio(struct mhv_vcpu *vcpu, gpa_t gpa, u64 access,
 	e->nlog = 0;
 	e->pio_answered = false;
 	e->hint_valid = false;
+	if (access & MHV_ACC_FETCH)
+		return fetch_fails(vcpu);
 	idx = srcu_read_lock(&vcpu->vm->srcu);
-	r = access & MHV_ACC_FETCH ? EMUL_UNHANDLEABLE : glue_fetch_decode(e, bytes, n);
+	r = glue_fetch_decode(e, bytes, n);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	if (r == EMUL_FAULT)
 		return MHV_RESUME;
-	if (r) {
-		if (access & MHV_ACC_FETCH)
-			e->nbytes = 0;
+	if (r)
 		return glue_fail(e);
-	}
 	/* The CPU checked the guest's tables for just this access. */
 	if (!(access & MHV_ACC_GUEST_TABLE) && one_operand(&e->ctx.insn)) {
 		e->hint_valid = true;

@@ -283,7 +283,7 @@ void lapic_eoi(struct mhv_lapic *lapic)
 	lapic->isr_top = lapic_top(lapic->isr);
 	update_ppr(lapic);
 	broadcast_eoi(lapic, vector);
-	if (READ_ONCE(lapic->irr_pending))
+	if (READ_ONCE(lapic->irr_pending) || lapic->vcpu->vapic.page)
 		mhv_request(lapic->vcpu, MHV_REQ_EVENT);
 }
 

@@ -67,6 +67,12 @@ static const struct row rows[] = {
 	ROW(VCPU, GET_TSC_KHZ, NONE), ROW(VCPU, KVMCLOCK_CTRL, NONE),
 	ROW(VCPU, X86_SETUP_MCE, POINTER), ROW(VCPU, X86_SET_MCE, POINTER),
 	ROW(VCPU, ENABLE_CAP, POINTER), ROW(VCPU, SET_VAPIC_ADDR, POINTER),
+	ROW(VCPU, TPR_ACCESS_REPORTING, POINTER), ROW(VCPU, GET_STATS_FD, NONE),
+	ROW(VCPU, HAS_DEVICE_ATTR, POINTER | TIME), ROW(VCPU, GET_DEVICE_ATTR, POINTER),
+	ROW(VCPU, SET_DEVICE_ATTR, POINTER | TIME), ROW(VCPU, SET_SIGNAL_MASK, COUNTED),
+	ROW(DEV, HAS_DEVICE_ATTR, POINTER | TIME), ROW(DEV, GET_DEVICE_ATTR, POINTER),
+	ROW(VM, GET_STATS_FD, NONE), ROW(VM, RESET_DIRTY_RINGS, NONE),
+	ROW(VM, GET_TSC_KHZ, NONE),
 };
 
 static u8 *buffer;
@@ -110,6 +116,7 @@ static void amend(struct diff *d, u32 cmd, u8 *at)
 	struct kvm_msrs *msrs = (void *)at;
 	struct kvm_vcpu_events *events = (void *)at;
 	struct kvm_pit_state2 *pit = (void *)at;
+	struct kvm_device_attr *attr = (void *)at;
 
 	switch (cmd) {
 	case KVM_ENABLE_CAP:
@@ -139,8 +146,16 @@ static void amend(struct diff *d, u32 cmd, u8 *at)
 	case KVM_SET_GUEST_DEBUG:
 		*(u32 *)at &= 0x001f0003;
 		break;
-	case KVM_SET_VAPIC_ADDR:
-		memset(at, 0, 8);
+	case KVM_HAS_DEVICE_ATTR:
+	case KVM_GET_DEVICE_ATTR:
+	case KVM_SET_DEVICE_ATTR:
+		attr->flags = one_in(d, 4);
+		attr->group = one_in(d, 4);
+		attr->attr = one_in(d, 4) ? rnd_value(d) : 0;
+		attr->addr = one_in(d, 4) ? rnd_value(d) : (uintptr_t)(at + sizeof(*attr));
+		break;
+	case KVM_SET_SIGNAL_MASK:
+		memset(at + 4, 0, 60);
 		break;
 	case KVM_IRQFD:
 	case KVM_IOEVENTFD:

@@ -304,8 +304,12 @@ static void set_mp_state(struct diff *d)
 static void begin(struct diff *d)
 {
 	struct kvm_mp_state mp = { KVM_MP_STATE_RUNNABLE };
+	struct kvm_lapic_state lapic;
 
 	make_vm(d, 2, true);
+	/* KVM knows no vCPU by its id before somebody has touched its LAPIC. */
+	must(d, ioctl(d->vcpu[1], KVM_GET_LAPIC, &lapic), "get-lapic");
+	must(d, ioctl(d->vcpu[1], KVM_SET_LAPIC, &lapic), "set-lapic");
 	d->mode = one_in(d, 2) ? MODE_LONG : MODE_PROT32;
 	make_tables(d, d->mode);
 	set_mode(d, 0, d->mode, false);

@@ -18,7 +18,7 @@ static const struct cpuid_rule {
 	u32 eax, ebx, ecx, edx;
 	const char *why;
 } cpuid_rules[] = {
-	{ 0x40000001, 0, ~0x0100000bU, 0, 0, 0, "paravirtual features that minihv has not" },
+	{ 0x40000001, 0, BIT(4) | BIT(10) | BIT(14), 0, 0, 0, "no asynchronous page faults" },
 	{ 0x80000001, 0, 0, 0, BIT(2), 0, "no nested virtualization" },
 	{ 0x80000008, 0, 0, BIT(25), 0, 0, "no VIRT_SPEC_CTRL" },
 	{ 0x8000000a, 0, ~0U, ~0U, ~0U, ~0U, "no nested virtualization" },
@@ -44,7 +44,8 @@ static const struct msr_rule {
 	{ 0x3f1, 0x3f2, ~0ULL, "no performance counters" },
 	{ 0x600, 0x600, ~0ULL, "no performance counters" },
 	{ 0x40000000, 0x400001ff, ~0ULL, "no Hyper-V" },
-	{ 0x4b564d02, 0x4b564d07, ~0ULL, "paravirtual features that minihv has not" },
+	{ 0x4b564d02, 0x4b564d02, ~0ULL, "no asynchronous page faults" },
+	{ 0x4b564d06, 0x4b564d07, ~0ULL, "no asynchronous page faults" },
 	{ 0xc0000104, 0xc0000104, ~0ULL, "TSC ratio: no nested virtualization" },
 	{ 0xc0010000, 0xc0010007, ~0ULL, "no performance counters" },
 	{ 0xc0010114, 0xc0010119, ~0ULL, "no nested virtualization" },
@@ -57,42 +58,29 @@ static const struct cap_rule {
 	int first, last;
 	const char *why;
 } cap_rules[] = {
-	{ KVM_CAP_MMU_SHADOW_CACHE_CONTROL, KVM_CAP_MMU_SHADOW_CACHE_CONTROL, "no shadow pages" },
-	{ KVM_CAP_VAPIC, KVM_CAP_VAPIC, "no VAPIC page" },
-	{ KVM_CAP_CLOCKSOURCE, KVM_CAP_CLOCKSOURCE, "the first kvmclock ABI" },
-	{ KVM_CAP_INTERNAL_ERROR_DATA, KVM_CAP_INTERNAL_ERROR_DATA, "the data is KVM's own" },
 	{ KVM_CAP_HYPERV, KVM_CAP_HYPERV_SPIN, "no Hyper-V" },
 	{ KVM_CAP_PCI_SEGMENT, KVM_CAP_PCI_SEGMENT, "no device assignment" },
-	{ KVM_CAP_INTR_SHADOW, KVM_CAP_INTR_SHADOW, "KVM has it and says it has not" },
-	{ KVM_CAP_X86_ROBUST_SINGLESTEP, KVM_CAP_X86_ROBUST_SINGLESTEP, "for old clients" },
-	{ KVM_CAP_ASYNC_PF, KVM_CAP_ASYNC_PF, "a paravirtual feature" },
+	{ KVM_CAP_ASYNC_PF, KVM_CAP_ASYNC_PF, "no asynchronous page faults" },
 	{ KVM_CAP_MAX_VCPUS, KVM_CAP_MAX_VCPUS, "fewer vCPUs" },
-	{ KVM_CAP_EXT_EMUL_CPUID, KVM_CAP_HYPERV_TIME, "no Hyper-V" },
-	{ KVM_CAP_IOAPIC_POLARITY_IGNORED, KVM_CAP_IOAPIC_POLARITY_IGNORED, "for old clients" },
+	{ KVM_CAP_EXT_EMUL_CPUID, KVM_CAP_EXT_EMUL_CPUID, "nothing that the emulator alone has" },
+	{ KVM_CAP_HYPERV_TIME, KVM_CAP_HYPERV_TIME, "no Hyper-V" },
 	{ KVM_CAP_X86_SMM, KVM_CAP_MULTI_ADDRESS_SPACE, "no system management mode" },
 	{ KVM_CAP_HYPERV_SYNIC, KVM_CAP_HYPERV_SYNIC, "no Hyper-V" },
-	{ KVM_CAP_VCPU_ATTRIBUTES, KVM_CAP_VCPU_ATTRIBUTES, "not served" },
 	{ KVM_CAP_MAX_VCPU_ID, KVM_CAP_MAX_VCPU_ID, "fewer vCPUs" },
-	{ KVM_CAP_X86_DISABLE_EXITS, KVM_CAP_X86_DISABLE_EXITS, "not served" },
 	{ KVM_CAP_HYPERV_SYNIC2, KVM_CAP_HYPERV_VP_INDEX, "no Hyper-V" },
 	{ KVM_CAP_HYPERV_EVENTFD, KVM_CAP_HYPERV_TLBFLUSH, "no Hyper-V" },
 	{ KVM_CAP_NESTED_STATE, KVM_CAP_NESTED_STATE, "no nested virtualization" },
 	{ KVM_CAP_HYPERV_SEND_IPI, KVM_CAP_HYPERV_SEND_IPI, "no Hyper-V" },
 	{ KVM_CAP_HYPERV_CPUID, KVM_CAP_HYPERV_CPUID, "no Hyper-V" },
 	{ KVM_CAP_PMU_EVENT_FILTER, KVM_CAP_PMU_EVENT_FILTER, "no performance counters" },
-	{ KVM_CAP_HALT_POLL, KVM_CAP_LAST_CPU, "not served" },
-	{ KVM_CAP_STEAL_TIME, KVM_CAP_STEAL_TIME, "another architecture's" },
+	{ KVM_CAP_HALT_POLL, KVM_CAP_HALT_POLL, "no polling" },
+	{ KVM_CAP_ASYNC_PF_INT, KVM_CAP_ASYNC_PF_INT, "no asynchronous page faults" },
 	{ KVM_CAP_SYS_HYPERV_CPUID, KVM_CAP_SYS_HYPERV_CPUID, "no Hyper-V" },
-	{ KVM_CAP_DIRTY_LOG_RING, KVM_CAP_DIRTY_LOG_RING, "not served" },
-	{ KVM_CAP_SET_GUEST_DEBUG2, KVM_CAP_VM_COPY_ENC_CONTEXT_FROM, "not served" },
+	{ KVM_CAP_SGX_ATTRIBUTE, KVM_CAP_VM_COPY_ENC_CONTEXT_FROM, "no enclaves, no encryption" },
 	{ KVM_CAP_HYPERV_ENFORCE_CPUID, KVM_CAP_HYPERV_ENFORCE_CPUID, "no Hyper-V" },
-	{ KVM_CAP_EXIT_HYPERCALL, KVM_CAP_EXIT_HYPERCALL, "not served" },
-	{ KVM_CAP_BINARY_STATS_FD, KVM_CAP_EXIT_ON_EMULATION_FAILURE, "not served" },
 	{ KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM, KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM, "no encryption" },
-	{ 209, 209, "not served" },	/* KVM_CAP_SYS_ATTRIBUTES */
-	{ 215, 215, "another architecture's" },	/* KVM_CAP_SYSTEM_EVENT_DATA */
+	{ 215, 215, "no such exit" },		/* KVM_CAP_SYSTEM_EVENT_DATA */
 	{ 220, 220, "no such workaround" },	/* KVM_CAP_VM_DISABLE_NX_HUGE_PAGES */
-	{ 223, 223, "not served" },	/* KVM_CAP_DIRTY_LOG_RING_ACQ_REL */
 	{ 224, 255, "later than 6.1's KVM" },
 };
 
@@ -105,16 +93,14 @@ static const struct ioctl_rule {
 	{ 0x40, 0x40, "KVM_SET_MEMORY_REGION" },
 	{ 0x7a, 0x7a, "KVM_XEN_HVM_CONFIG" },
 	{ 0x8a, 0x8a, "KVM_SET_CPUID: the old form" },
-	{ 0x92, 0x92, "KVM_TPR_ACCESS_REPORTING: no VAPIC page" },
-	{ 0xa2, 0xa3, "KVM_SET_TSC_KHZ: TSC scaling is not used" },
+	{ 0xa2, 0xa2, "KVM_SET_TSC_KHZ: no TSC catch-up" },
 	{ 0xb2, 0xb2, "KVM_SET_PMU_EVENT_FILTER: no performance counters" },
 	{ 0xb7, 0xb7, "KVM_SMI: no system management mode" },
 	{ 0xba, 0xbf, "no encrypted guests, no Hyper-V, no nested virtualization" },
 	{ 0xc1, 0xc1, "KVM_GET_SUPPORTED_HV_CPUID: no Hyper-V" },
-	{ 0xc7, 0xcb, "no dirty rings, no Xen" },
-	{ 0xce, 0xce, "KVM_GET_STATS_FD: its names differ" },
+	{ 0xc8, 0xcb, "no Xen" },
 	{ 0xd0, 0xd1, "no Xen" },
-	{ 0xe0, 0xe3, "no devices" },
+	{ 0xe0, 0xe0, "KVM_CREATE_DEVICE: no devices" },
 };
 
 static void hide(struct kvm_cpuid_entry2 *e)
@@ -172,7 +158,8 @@ bool msr_hidden(u32 index)
 
 bool msr_is_clock(u32 index)
 {
-	return index == 0x11 || index == 0x12 || index == 0x4b564d00 || index == 0x4b564d01;
+	return index == 0x11 || index == 0x12 || (index >= 0x4b564d00 && index <= 0x4b564d01) ||
+	       index == 0x4b564d03;
 }
 
 bool cap_hidden(int cap)

@@ -117,6 +117,9 @@ static void change_sregs(struct diff *d, struct kvm_sregs *s)
 			break;
 		}
 	}
+	/* KVM's emulator steps over no HLT in what is an expand-down data segment. */
+	if ((s->cs.type & 0xc) == 4)
+		s->cs.type |= 8;
 }
 
 static void set_sregs(struct diff *d)

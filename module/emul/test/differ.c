@@ -545,7 +545,7 @@ static void other_operand_of_cmps(void)
 	int r;
 
 	if (ctx->insn.op->exec != em_cmps || t.emul.trap == 1 ||
-	    (t.emul.trap == t.native.trap && t.emul.cr2 == t.native.cr2))
+	    (t.emul.trap == t.native.trap && (t.emul.trap != VEC_PF || t.emul.cr2 == t.native.cr2)))
 		return;
 	memcpy(ctx->gpr, t.emul.gpr, sizeof(ctx->gpr));
 	offset = emul_reg_get(ctx, EMUL_RDI, ctx->insn.addr_bytes);
