@@ -7,6 +7,7 @@
 #ifndef MINIVMM_MACHINE_H
 #define MINIVMM_MACHINE_H
 
+#include <netinet/in.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,6 +21,7 @@
 #define CPUS_MAX	64
 #define DISKS_MAX	8
 #define NETS_MAX	4
+#define FORWARDS_MAX	16
 
 enum net_kind { NET_USER, NET_TAP };
 enum console_kind { CONSOLE_SERIAL, CONSOLE_VIRTIO };
@@ -30,12 +32,21 @@ struct disk_option {
 	bool readonly;
 };
 
+/** struct net_forward - a port of the host that leads to the guest */
+struct net_forward {
+	const char *text;		/* as it was given, for messages */
+	bool udp;
+	struct in_addr host, guest;
+	uint16_t host_port, guest_port;
+};
+
 /** struct net_option - one --net */
 struct net_option {
 	enum net_kind kind;
 	const char *ifname;		/* tap's name */
 	const char *mac;		/* aa:bb:cc:dd:ee:ff, or NULL for a made-up one */
-	const char *spec;		/* what follows "user" or "tap=NAME", or NULL */
+	struct net_forward forward[FORWARDS_MAX];
+	unsigned int nr_forwards;
 };
 
 /** struct machine_config - the command line, checked for form but not yet opened */

@@ -4,6 +4,7 @@
  * Entered from main().
  * No locks.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -41,9 +42,12 @@ static const struct {
 	{ "cpus", "N", "virtual CPUs, 1 to 64; default 1", OPT_CPUS },
 	{ "disk", "FILE[,ro]", "a raw image or block device as virtio disk; may be repeated:\n"
 	  "/dev/vda, /dev/vdb, ...", OPT_DISK },
-	{ "net", "KIND[,mac=ADDR]", "a virtio network card; may be repeated. \"user\": user-mode\n"
+	{ "net", "KIND[,OPTION]...", "a virtio network card; may be repeated. \"user\": user-mode\n"
 	  "network, the host is 10.0.2.2; \"tap=NAME\": an existing tap\n"
-	  "interface; default none", OPT_NET },
+	  "interface; default none. Options: mac=ADDR; with \"user\",\n"
+	  "hostfwd=[tcp|udp]:[ADDR]:PORT-[GUEST]:PORT, a port of the host\n"
+	  "(on all its addresses, or on ADDR) that leads to one of the guest\n"
+	  "(10.0.2.15); may be repeated", OPT_NET },
 	{ "rng", NULL, "a virtio entropy source (the default)", OPT_RNG },
 	{ "no-rng", NULL, "none", OPT_NO_RNG },
 	{ "console", "KIND", "which device has the terminal: \"serial\" (COM1, the default) or\n"
@@ -172,6 +176,52 @@ static bool valid_mac(const char *s)
 	return strtoul((char[]){ s[0], s[1], 0 }, NULL, 16) % 2 == 0;	/* not multicast */
 }
 
+/* "ADDR:PORT" at @s, where ADDR may be empty. Return: false if it is not that */
+static bool parse_endpoint(char *s, const char *none, struct in_addr *addr, uint16_t *port)
+{
+	char *colon = strchr(s, ':');
+	unsigned int number;
+
+	if (!colon || !parse_number(colon + 1, 1, 65535, &number))
+		return false;
+	*colon = 0;
+	*port = number;
+	return inet_pton(AF_INET, colon == s ? none : s, addr) == 1;
+}
+
+bool parse_forward(const char *arg, struct net_forward *fwd)
+{
+	char copy[64], *rest = copy, *protocol, *host;
+
+	*fwd = (struct net_forward){ .text = arg };
+	if (strlen(arg) >= sizeof(copy))
+		return false;
+	strcpy(copy, arg);
+	protocol = strsep(&rest, ":");
+	host = strsep(&rest, "-");
+	fwd->udp = !strcmp(protocol, "udp");
+	if (!rest || (*protocol && !fwd->udp && strcmp(protocol, "tcp")))
+		return false;
+	return parse_endpoint(host, "0.0.0.0", &fwd->host, &fwd->host_port) &&
+	       parse_endpoint(rest, "10.0.2.15", &fwd->guest, &fwd->guest_port);
+}
+
+static void add_forward(struct net_option *net, const char *arg)
+{
+	if (net->nr_forwards == FORWARDS_MAX)
+		die("--net user: more than %d times hostfwd=", FORWARDS_MAX);
+	if (!parse_forward(arg, &net->forward[net->nr_forwards++]))
+		die("--net user: hostfwd=%s: not of the form tcp:127.0.0.1:8080-10.0.2.15:80", arg);
+}
+
+static void set_mac(struct net_option *net, const char *kind, const char *arg)
+{
+	if (!valid_mac(arg))
+		die("--net %s: mac=%s is not a station's address like 52:54:00:12:34:56", kind,
+		    arg);
+	net->mac = arg;
+}
+
 static void add_net(struct machine_config *cfg, char *arg)
 {
 	struct net_option *net = &cfg->net[cfg->nr_nets];
@@ -189,12 +239,12 @@ static void add_net(struct machine_config *cfg, char *arg)
 		die("--net %s: neither \"user\" nor \"tap=NAME\"", kind);
 	}
 	while ((word = strsep(&arg, ","))) {
-		if (strncmp(word, "mac=", 4))
+		if (!strncmp(word, "mac=", 4))
+			set_mac(net, kind, word + 4);
+		else if (!strncmp(word, "hostfwd=", 8) && net->kind == NET_USER)
+			add_forward(net, word + 8);
+		else
 			die("--net %s: does not know \"%s\"", kind, word);
-		net->mac = word + 4;
-		if (!valid_mac(net->mac))
-			die("--net %s: mac=%s is not a station's address like 52:54:00:12:34:56",
-			    kind, net->mac);
 	}
 	cfg->nr_nets++;
 }

@@ -289,7 +289,7 @@ void virtio_net_create(struct machine *m, const struct net_option *opt)
 	if (opt->kind == NET_TAP)
 		net_tap_open(&net->be, opt->ifname);
 	else
-		net_user_open(&net->be, opt->spec);
+		net_user_open(&net->be, opt);
 	snprintf(name, sizeof(name), "virtio-net%u", count++);
 	virtio_init(&net->vdev, m, &net_ops, VIRTIO_ID_NET, name, queues, 2);
 	net->vdev.host_features |= 1ull << VIRTIO_NET_F_MAC | 1ull << VIRTIO_NET_F_STATUS |

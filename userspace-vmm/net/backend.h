@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct net_option;
+
 #define NET_FRAME_MAX	(65536 + 18)	/* an IP packet of any size, Ethernet header and VLAN tag */
 
 /** struct net_backend - filled by one of the functions below */
@@ -30,8 +32,9 @@ void net_tap_open(struct net_backend *be, const char *ifname);
  * net_user_open() - a network of our own behind the host's sockets, by libslirp
  *
  * The guest is 10.0.2.15 (DHCP), the gateway 10.0.2.2 is the host itself, loopback included, and
- * 10.0.2.3 its name server. Runs a thread. Dies.
+ * 10.0.2.3 its name server. What @opt has in forward[] listens on the host from now on. Runs a
+ * thread. Dies.
  */
-void net_user_open(struct net_backend *be, const char *spec);
+void net_user_open(struct net_backend *be, const struct net_option *opt);
 
 #endif

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 #include "log.h"
-#include "loop.h"
+#include "machine.h"
 #include "net/backend.h"
 
 /*
@@ -336,14 +336,24 @@ static void start_thread(struct user_net *u)
 	pthread_setname_np(u->thread, "user-net");
 }
 
-void net_user_open(struct net_backend *be, const char *spec)
+/* Before the sandbox and a change of user, so that a port below 1024 is to be had. */
+static void add_forwards(struct user_net *u, const struct net_option *opt)
+{
+	for (unsigned int i = 0; i < opt->nr_forwards; i++) {
+		const struct net_forward *f = &opt->forward[i];
+
+		if (slirp_add_hostfwd(u->slirp, f->udp, f->host, f->host_port, f->guest,
+				      f->guest_port))
+			die("--net user: hostfwd=%s: %s", f->text, strerror(errno));
+	}
+}
+
+void net_user_open(struct net_backend *be, const struct net_option *opt)
 {
 	struct user_net *u = calloc(1, sizeof(*u));
 	int size = SOCKET_BUFFER;
 	int pair[2];
 
-	if (spec && *spec)
-		die("--net user: unknown option: %s", spec);
 	if (!u || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair))
 		die("--net user: %s", strerror(errno));
 	for (unsigned int i = 0; i < 2; i++) {
@@ -361,6 +371,7 @@ void net_user_open(struct net_backend *be, const char *spec)
 	u->slirp = start_slirp(u);
 	if (!u->slirp)
 		die("--net user: libslirp does not start");
+	add_forwards(u, opt);
 	start_thread(u);
 	*be = (struct net_backend) {
 		.fd = pair[1],

@@ -4,6 +4,7 @@
  * Entered from make check.
  * No locks.
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -16,6 +17,7 @@
 
 #include "acpi/acpi.h"
 #include "bus.h"
+#include "machine.h"
 #include "options.h"
 
 static void sizes(void **state)
@@ -50,6 +52,32 @@ static void numbers(void **state)
 	assert_false(parse_number("2x", 1, 64, &n));
 	assert_false(parse_number("", 1, 64, &n));
 	assert_false(parse_number("-1", 1, 64, &n));
+}
+
+static void forwards(void **state)
+{
+	static const char *const bad[] = {
+		"", "-", ":", ":8080-:80", "tcp::80", "tcp::80-80", "tcp::0-:80", "tcp::80-:0",
+		"tcp::65536-:80", "x::1-:2", "tcp:1.2.3:80-:80", "tcp:host:80-:80", "tcp::22-::22",
+		"tcp::80-:80-:80", "tcp::80-:80 ", "tcp:1.2.3.4.5:80-:80",
+	};
+	struct net_forward f;
+	size_t i;
+
+	(void)state;
+	assert_true(parse_forward("tcp:127.0.0.1:8080-10.0.2.16:80", &f));
+	assert_false(f.udp);
+	assert_int_equal(f.host.s_addr, inet_addr("127.0.0.1"));
+	assert_int_equal(f.guest.s_addr, inet_addr("10.0.2.16"));
+	assert_true(f.host_port == 8080 && f.guest_port == 80);
+	assert_true(parse_forward("::2222-:22", &f));
+	assert_false(f.udp);
+	assert_int_equal(f.host.s_addr, INADDR_ANY);
+	assert_int_equal(f.guest.s_addr, inet_addr("10.0.2.15"));
+	assert_true(f.host_port == 2222 && f.guest_port == 22);
+	assert_true(parse_forward("udp::53-:65535", &f) && f.udp && f.guest_port == 65535);
+	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+		assert_false(parse_forward(bad[i], &f));
 }
 
 #define ACPI_AT	0xe0000ull
@@ -248,6 +276,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sizes),
 		cmocka_unit_test(numbers),
+		cmocka_unit_test(forwards),
 		cmocka_unit_test(acpi_tables),
 		cmocka_unit_test(acpi_too_small),
 		cmocka_unit_test(bus_lookup),

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A virtio network card on the user mode network, driven as a guest's driver would: ARP and ICMP
- * with the gateway, which libslirp answers by itself, so nothing leaves this process.
+ * with the gateway, which libslirp answers by itself, so nothing leaves this process; and a
+ * connection to a forwarded port.
  * Runs natively: see guest.h.
  * VIRTIO 1.1: Network Device; Notification Suppression.
  */
@@ -25,13 +26,33 @@ static uint8_t gateway_mac[6];
 static uint16_t seen;			/* used receive buffers that were looked at */
 static bool event_idx;			/* what says whether to kick */
 
+static struct net_forward forward = { .text = "the test's", .guest_port = 80 };
+
+/* A port of the loopback interface that nobody has: what the kernel gave a socket just before. */
+static void choose_port(void)
+{
+	struct sockaddr_in sin = { .sin_family = AF_INET };
+	socklen_t len = sizeof(sin);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	forward.host.s_addr = htonl(INADDR_LOOPBACK);
+	forward.guest.s_addr = inet_addr("10.0.2.15");
+	sin.sin_addr = forward.host;
+	assert_int_equal(bind(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&sin, &len), 0);
+	forward.host_port = ntohs(sin.sin_port);
+	close(fd);
+}
+
 static int power_on(void **state)
 {
-	struct net_option opt = { .kind = NET_USER, .mac = "52:54:00:12:34:56" };
+	struct net_option opt = { .kind = NET_USER, .mac = "52:54:00:12:34:56", .nr_forwards = 1 };
 
 	(void)state;
 	if (machine_begin())
 		return -1;
+	choose_port();
+	opt.forward[0] = forward;
 	virtio_net_create(&m, &opt);
 	machine_find_device();
 	seen = 0;
@@ -300,6 +321,32 @@ static void test_no_room_for_header(void **state)
 	resolve();
 }
 
+/* Who connects to a forwarded port is a connection from the gateway to the guest's port. */
+static void test_forward(void **state)
+{
+	const uint8_t to_guest[] = { 10, 0, 2, 15 };
+	struct sockaddr_in sin = {
+		.sin_family = AF_INET,
+		.sin_port = htons(forward.host_port),
+		.sin_addr = forward.host,
+	};
+	uint8_t frame[0x20000], *tcp = frame + ETHERNET + 20;
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	(void)state;
+	start(0);
+	give_buffers(0, 32, 2048);
+	resolve();
+	assert_int_equal(connect(fd, (struct sockaddr *)&sin, sizeof(sin)), 0);
+	do {		/* past what else the gateway has to say */
+		assert_true(receive(frame, WAIT_MS) > 0);
+	} while (frame[12] != 8 || frame[13] != 0 || frame[ETHERNET + 9] != IPPROTO_TCP);
+	assert_memory_equal(frame + ETHERNET + 16, to_guest, 4);
+	assert_int_equal(tcp[2] << 8 | tcp[3], 80);
+	assert_int_equal(tcp[13], 2);		/* SYN */
+	close(fd);
+}
+
 #define TEST(fn)	cmocka_unit_test_setup_teardown(fn, power_on, machine_end)
 
 int main(void)
@@ -313,6 +360,7 @@ int main(void)
 		TEST(test_too_large),
 		TEST(test_odd_frames),
 		TEST(test_no_room_for_header),
+		TEST(test_forward),
 	};
 
 	return cmocka_run_group_tests_name("virtio-net", tests, NULL, NULL);
