@@ -4,8 +4,10 @@
  * Entered from the shell.
  * No locks.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "machine.h"
 #include "options.h"
@@ -26,10 +28,24 @@ static int command_run(int argc, char **argv)
 	return status;
 }
 
+/* What is closed would be given to the next file opened, and then be taken for the terminal. */
+static void open_standard_fds(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+		if (fd < 0)
+			_exit(EXIT_HOST);	/* nobody to tell */
+	} while (fd <= STDERR_FILENO);
+	close(fd);
+}
+
 int main(int argc, char **argv)
 {
 	const char *command = argc > 1 ? argv[1] : "";
 
+	open_standard_fds();
 	if (!strcmp(command, "run"))
 		return command_run(argc - 1, argv + 1);
 	if (!strcmp(command, "--version")) {
