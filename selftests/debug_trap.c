@@ -87,6 +87,7 @@ STEPS(kernel_guest, KERNEL_STEPS)
 
 TEST(carried_out_by_the_kernel)
 {
+	need_step();
 	run_done(guest_new(kernel_guest));
 }
 
@@ -101,8 +102,10 @@ STEPS(user_guest, USER_STEPS)
 
 TEST(carried_out_by_userspace)
 {
-	struct vcpu *vcpu = guest_new(user_guest);
+	struct vcpu *vcpu;
 
+	need_step();
+	vcpu = guest_new(user_guest);
 	expect_exit(vcpu, KVM_EXIT_IO);
 	expect_mmio(vcpu, 0, MMIO, 4);
 	run_done(vcpu);
@@ -122,8 +125,10 @@ STEPS(write_guest, WRITE_STEPS)
 
 TEST(written_to_userspace)
 {
-	struct vcpu *vcpu = guest_new(write_guest);
+	struct vcpu *vcpu;
 
+	need_step();
+	vcpu = guest_new(write_guest);
 	expect_exit(vcpu, KVM_EXIT_IO);
 	expect_mmio(vcpu, 1, MMIO, 4);
 	memset(expect_mmio(vcpu, 0, MMIO, 4), 0, 4);
@@ -145,6 +150,7 @@ STEPS(chip_guest, CHIP_STEPS)
 
 TEST(carried_out_by_the_irqchip)
 {
+	need_step();
 	run_done(guest_new_irqchip(chip_guest));
 }
 
@@ -160,5 +166,6 @@ STEPS(shadow_guest, SHADOW_STEPS)
 
 TEST(after_a_load_of_ss)
 {
+	need_step();
 	run_done(guest_new(shadow_guest));
 }

@@ -94,6 +94,7 @@ TEST(single_step)
 	const u8 *const stops[] = { step_1, step_2, step_3 };
 
 	NEED_CAP(KVM_CAP_SET_GUEST_DEBUG);
+	need_step();
 	vcpu = guest_new(guest);
 	run_sync(vcpu);
 	vcpu_finish_io(vcpu);

@@ -38,7 +38,7 @@ static void ap_body(u32 id)
 	guest_done();
 }
 
-/* The AP's trampoline does it from real mode; a BSP can run it just as well. */
+/* The AP's trampoline does it by way of protected mode; a BSP can run it just as well. */
 TEST(by_the_guest)
 {
 	struct vcpu *vcpu = guest_new(NULL);
@@ -64,6 +64,33 @@ TEST(by_the_guest)
 	EXPECT_EQ(sregs.tr.type, 11);
 	EXPECT_EQ(sregs.cr0, CR0_PE | CR0_MP | CR0_ET | CR0_NE | CR0_WP | CR0_PG);
 	run_done(vcpu);
+}
+
+/*
+ * All at once from real mode, with the TSS of 16 bits that TR has from reset: hypervisors allow it.
+ * Bochs refuses it on its own, as the manuals' "Long-Mode Consistency Checks" have it.
+ */
+GUEST_ASM(at_once, 16,
+	  "mov $0x20, %eax\n mov %eax, %cr4\n mov $0x90000, %eax\n mov %eax, %cr3\n"
+	  "mov $0xc0000080, %ecx\n rdmsr\n or $0x900, %eax\n wrmsr\n"
+	  "mov $0x80010033, %eax\n mov %eax, %cr0\n hlt");
+
+TEST(at_once_from_real_mode)
+{
+	struct vcpu *vcpu;
+	struct kvm_sregs sregs;
+	struct vm *vm;
+
+	need_shutdown();
+	vm = vm_new();
+	vcpu = vcpu_new(vm, 0);
+	GUEST_ASM_COPY(vm, AP_TRAMPOLINE, at_once);
+	vcpu_cpuid(vcpu);
+	vcpu_real(vcpu, AP_TRAMPOLINE);
+	expect_exit(vcpu, KVM_EXIT_HLT);
+	vcpu_get_sregs(vcpu, &sregs);
+	EXPECT_EQ(sregs.efer, EFER_LME | EFER_LMA | EFER_NX);
+	EXPECT_EQ(sregs.cs.l, 0);
 }
 
 /* Ring 3 at a page of its own: SYSCALL with a value in RDI; the kernel gives RDI + 1 back. */

@@ -69,6 +69,7 @@ TEST(in_a_shadow)
 	struct vcpu *vcpu;
 
 	NEED_CAP(KVM_CAP_USER_NMI);
+	need_step();	/* which SVM finds the moment with */
 	vcpu = guest_new(shadow_guest);
 	expect_pio(vcpu, KVM_EXIT_IO_OUT, UCALL_PORT, 1, 1);
 	shadow_events(vcpu);
@@ -107,6 +108,7 @@ TEST(masked_by_userspace)
 	struct vcpu *vcpu;
 
 	NEED_CAP(KVM_CAP_USER_NMI);
+	need_step();	/* which SVM finds the moment with */
 	vcpu = guest_new(masked_guest);
 	EXPECT_EQ(run_sync(vcpu), 0x100);
 	vcpu_finish_io(vcpu);
@@ -144,6 +146,7 @@ TEST(with_an_exception)
 	struct vcpu *vcpu;
 
 	NEED_CAP(KVM_CAP_USER_NMI);
+	need_step();	/* which SVM finds the moment with */
 	vcpu = guest_new(both_guest);
 	EXPECT_EQ(run_sync(vcpu), 0x100);
 	vcpu_finish_io(vcpu);

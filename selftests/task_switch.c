@@ -502,6 +502,8 @@ BY_BOTH(data_segment_is_none)
 
 BY_BOTH(ldt_is_none)
 {
+	/* The #TS finds no stack: a triple fault, on KVM not. */
+	need_shutdown();
 	SETUP(jmp_tss);
 	b->ldt = GUEST_DS;
 	gate(10, HANDLER, 0);

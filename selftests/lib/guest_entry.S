@@ -86,19 +86,11 @@ ap_trampoline:
 	mov	%ax, %ds
 	lgdtl	ap_gdt - ap_trampoline
 	lidtl	ap_idt - ap_trampoline
-	mov	%cr4, %eax
-	or	$0x620, %eax			/* PAE, OSFXSR, OSXMMEXCPT */
-	mov	%eax, %cr4
-	mov	$PML4, %eax
-	mov	%eax, %cr3
-	mov	$0xc0000080, %ecx
-	rdmsr
-	or	$0x900, %eax			/* EFER.LME, EFER.NXE */
-	wrmsr
-	mov	$0x80010033, %eax		/* PG, WP, NE, ET, MP, PE */
+	mov	$0x33, %eax			/* NE, ET, MP, PE */
 	mov	%eax, %cr0
-	ljmpl	$CS64, $AP + (1f - ap_trampoline)
-	.code64
+	ljmpl	$CS32, $AP + (1f - ap_trampoline)
+	.code32
+/* A CPU may refuse to go to long mode with the 16-bit TSS that TR has from reset. */
 1:	mov	$DS, %eax
 	mov	%eax, %ds
 	mov	%eax, %es
@@ -109,19 +101,31 @@ ap_trampoline:
 	cpuid
 	shr	$24, %ebx			/* the initial APIC id */
 	mov	%ebx, %edi
-	lea	1(%rbx), %rsp
-	shl	$STACK_SHIFT, %rsp
-	add	$STACKS, %rsp
-	mov	%ebx, %eax
-	shl	$4, %eax
-	add	$TR, %eax
-	andb	$~2, GDT + 5(%rax)		/* not busy, if this CPU was here before */
-	ltr	%ax
-	mov	$ap_main, %eax
+	lea	1(%ebx), %esp
+	shl	$STACK_SHIFT, %esp
+	add	$STACKS, %esp
+	shl	$4, %ebx
+	add	$TR, %ebx
+	andb	$~2, GDT + 5(%ebx)		/* not busy, if this CPU was here before */
+	ltr	%bx
+	mov	%cr4, %eax
+	or	$0x620, %eax			/* PAE, OSFXSR, OSXMMEXCPT */
+	mov	%eax, %cr4
+	mov	$PML4, %eax
+	mov	%eax, %cr3
+	mov	$0xc0000080, %ecx
+	rdmsr
+	or	$0x900, %eax			/* EFER.LME, EFER.NXE */
+	wrmsr
+	mov	$0x80010033, %eax		/* PG, WP, and as before */
+	mov	%eax, %cr0
+	ljmpl	$CS64, $AP + (2f - ap_trampoline)
+	.code64
+2:	mov	$ap_main, %eax
 	call	*(%rax)
-2:	cli
+3:	cli
 	hlt
-	jmp	2b
+	jmp	3b
 	.balign	8
 ap_gdt:	.word	0xfff
 	.long	GDT

@@ -73,6 +73,12 @@ void need_shutdown(void)
 		test_skip("a triple fault would end the host");
 }
 
+void need_step(void)
+{
+	if (getenv("MHV_NO_STEP"))
+		test_skip("a guest's single step would end the host");
+}
+
 void expect_shutdown(struct vcpu *vcpu)
 {
 	if (!getenv("MHV_NO_SHUTDOWN"))

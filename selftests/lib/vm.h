@@ -198,6 +198,12 @@ void expect_exit(struct vcpu *vcpu, u32 reason);
  */
 void need_shutdown(void);
 
+/**
+ * need_step() - skip the case where a guest must not single-step ($MHV_NO_STEP is set): in Bochs
+ * 2.7's SVM the #DB that an exit leaves pending hits the host, which still has the guest's GS.
+ */
+void need_step(void);
+
 /** expect_shutdown() - as the end of a case: run to KVM_EXIT_SHUTDOWN, where that can be had. */
 void expect_shutdown(struct vcpu *vcpu);
 
