@@ -130,7 +130,8 @@ static long count_tables(u64 *table, unsigned int level)
 }
 
 /* A fault whose host page is a fact, up to and with the entry made. */
-static int map(struct rig *r, unsigned int w, gfn_t gfn, bool write, bool writable, bool large)
+static int map_for(struct rig *r, unsigned int w, gfn_t gfn, bool write, bool writable, bool large,
+		   bool fetch)
 {
 	struct host_page hp = {
 		.pfn = host_pfn(w, gfn), .level = large ? LEVEL_LARGE : LEVEL_PAGE,
@@ -139,7 +140,7 @@ static int map(struct rig *r, unsigned int w, gfn_t gfn, bool write, bool writab
 	struct fault f = {
 		.vm = r->vm, .slots = r->slots, .slot = &r->slot[w], .gfn = gfn,
 		.hva = r->slot[w].hva + ((gfn - window_base[w]) << PAGE_SHIFT),
-		.seq = r->vm->mmu.seq, .write = write,
+		.seq = r->vm->mmu.seq, .write = write, .fetch = fetch,
 	};
 	int ret = map_valid(&f, &hp);
 
@@ -153,6 +154,11 @@ static int map(struct rig *r, unsigned int w, gfn_t gfn, bool write, bool writab
 	while (f.nr_tables)
 		free_page((unsigned long)f.tables[--f.nr_tables]);
 	return ret;
+}
+
+static int map(struct rig *r, unsigned int w, gfn_t gfn, bool write, bool writable, bool large)
+{
+	return map_for(r, w, gfn, write, writable, large, false);
 }
 
 static void ref_fill(struct rig *r, unsigned int w, unsigned int i, unsigned int n, u8 state,
@@ -334,6 +340,30 @@ static void test_large(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, cpu_walk(r->vm, 513, &level), 0ULL);
 }
 
+/* Where code in large pages can crash the CPU: a fetch has the page mapped small. */
+static void test_no_code_in_large(struct kunit *test)
+{
+	struct mhv_pte_format *fmt = (struct mhv_pte_format *)pte_format(), saved = *fmt;
+	struct rig *r = rig(test);
+	unsigned int level;
+
+	fmt->exec = BIT(2);
+	fmt->huge_lacks = BIT(2);
+	KUNIT_EXPECT_EQ(test, map(r, 0, 700, true, true, true), (int)MHV_FAULT_FIXED);
+	KUNIT_EXPECT_EQ(test, cpu_walk(r->vm, 700, &level) & 7, 3ULL);
+	KUNIT_EXPECT_EQ(test, level, 2U);
+	/* Taken out, and at the next try mapped anew. */
+	KUNIT_EXPECT_EQ(test, map_for(r, 0, 700, false, true, true, true), -ESTALE);
+	KUNIT_EXPECT_EQ(test, map_for(r, 0, 700, false, true, true, true), (int)MHV_FAULT_FIXED);
+	KUNIT_EXPECT_EQ(test, cpu_walk(r->vm, 700, &level) & 7, 7ULL);
+	KUNIT_EXPECT_EQ(test, level, 1U);
+	/* Data beside it then is in small pages, too. */
+	KUNIT_EXPECT_EQ(test, map(r, 0, 701, true, true, true), (int)MHV_FAULT_FIXED);
+	cpu_walk(r->vm, 701, &level);
+	KUNIT_EXPECT_EQ(test, level, 1U);
+	*fmt = saved;
+}
+
 /* What was looked up before an invalidation is not mapped after it. */
 static void test_invalidation(struct kunit *test)
 {
@@ -432,6 +462,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(test_reference),
 	KUNIT_CASE(test_dirty_log),
 	KUNIT_CASE(test_large),
+	KUNIT_CASE(test_no_code_in_large),
 	KUNIT_CASE(test_invalidation),
 	KUNIT_CASE(test_accessed),
 	KUNIT_CASE(test_hva),

@@ -184,6 +184,8 @@ int mhv_gmem_cmpxchg(struct mhv_vm *vm, gpa_t gpa, void *old, const void *new,
  * @accessed: the accessed bit (0 if there is none)
  * @dirty: the dirty bit (0 if there is none)
  * @huge: this entry maps a large page
+ * @huge_lacks: bits of a leaf that a large one must not have: @exec, on CPUs that
+ *	code in large pages can crash
  * @memtype: bits of a leaf that maps normal, write-back memory
  * @memtype_mmio: bits of a leaf that maps a device's memory, uncached
  */
@@ -196,6 +198,7 @@ struct mhv_pte_format {
 	u64 accessed;
 	u64 dirty;
 	u64 huge;
+	u64 huge_lacks;
 	u64 memtype;
 	u64 memtype_mmio;
 };

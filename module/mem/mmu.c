@@ -63,6 +63,7 @@ struct host_page {
  * @hva: its virtual address in the VMM
  * @seq: mmu.seq before the host's page was looked up
  * @write: the guest writes
+ * @fetch: the guest executes it
  * @need: tables missing on the way, when map_page() says -ENOSPC
  * @nr_tables: how many are in @tables
  * @tables: zeroed pages to make tables of, allocated outside of mmu_lock
@@ -75,6 +76,7 @@ struct fault {
 	unsigned long hva;
 	unsigned long seq;
 	bool write;
+	bool fetch;
 	u8 need;
 	u8 nr_tables;
 	u64 *tables[MAX_LEVELS];
@@ -401,6 +403,8 @@ static bool large_allowed(const struct fault *f)
 	const struct mhv_memslot *slot = f->slot;
 	gfn_t first = f->gfn & ~(gfn_t)(LARGE_PAGES - 1);
 
+	if (f->fetch && pte_format()->huge_lacks & pte_format()->exec)
+		return false;
 	return !slot->dirty && first >= slot->base &&
 	       first + LARGE_PAGES <= slot->base + slot->npages &&
 	       !((f->gfn ^ (f->hva >> PAGE_SHIFT)) & (LARGE_PAGES - 1));
@@ -430,6 +434,8 @@ static u64 make_leaf(const struct fault *f, const struct host_page *hp, unsigned
 	if (level == LEVEL_LARGE)
 		pte = (pte & PMD_MASK) | fmt->huge;
 	pte |= f->vm->mmu.leaf_bits;
+	if (level == LEVEL_LARGE)
+		pte &= ~fmt->huge_lacks;
 	pte = hp->device ? pte | fmt->memtype_mmio : __sme_set(pte) | fmt->memtype;
 	if (writable)
 		pte |= fmt->write | fmt->dirty;
@@ -467,6 +473,14 @@ static int leaf_install(struct fault *f, const struct host_page *hp, u64 *entry,
 	return MHV_FAULT_FIXED;
 }
 
+/* Does a large leaf do, though it is not the one that would be made now? */
+static bool leaf_serves(const struct fault *f, u64 pte)
+{
+	const struct mhv_pte_format *fmt = pte_format();
+
+	return (!f->write || pte & fmt->write) && (!f->fetch || !fmt->exec || pte & fmt->exec);
+}
+
 /*
  * Walk the nested tables down to where the page belongs, and map it.
  * mmu_lock held for reading.
@@ -499,7 +513,7 @@ static int map_page(struct fault *f, const struct host_page *hp)
 		table = pte_table(pte);
 	}
 	if (level > want)
-		return (pte & pte_format()->write) || !f->write ? MHV_FAULT_FIXED : -ESTALE;
+		return leaf_serves(f, pte) ? MHV_FAULT_FIXED : -ESTALE;
 	return leaf_install(f, hp, entry, pte, level);
 }
 
@@ -586,7 +600,7 @@ static int fault_failed(const struct fault *f, int r)
  * mhv_mmu_fault - handle a nested page fault
  * @vcpu: the vCPU
  * @gpa: the address that the guest accessed
- * @access: how: MHV_ACC_WRITE counts
+ * @access: how: MHV_ACC_WRITE and MHV_ACC_FETCH count
  *
  * Maps the page, after having the kernel make it present where needed.  Where
  * the VMM changes its memory at the same time, a few attempts are made; then
@@ -609,6 +623,7 @@ int mhv_mmu_fault(struct mhv_vcpu *vcpu, gpa_t gpa, u32 access)
 	f.slots = READ_ONCE(f.vm->slots);
 	f.slot = mhv_slots_find(f.slots, f.gfn);
 	f.write = access & MHV_ACC_WRITE;
+	f.fetch = access & MHV_ACC_FETCH;
 	f.nr_tables = 0;
 	if (!f.slot || (f.write && (f.slot->flags & KVM_MEM_READONLY)))
 		return MHV_FAULT_MMIO;

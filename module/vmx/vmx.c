@@ -9,6 +9,7 @@
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/bitmap.h>
+#include <linux/cpu.h>
 #include <linux/percpu.h>
 #include <linux/printk.h>
 #include <linux/slab.h>
@@ -23,11 +24,14 @@
 #include "../emul/emulate.h"
 #include "vmx.h"
 
+#define L1D_ORDER	4	/* 64 KiB */
+
 DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
 static unsigned long *msr_bitmap;
 static unsigned long *vpids;		/* set: in use */
 static DEFINE_SPINLOCK(vpid_lock);
 static bool flush_l1d;			/* at each entry: this CPU has L1TF */
+static u8 *l1d_pages;			/* with these; NULL: the CPU has a command for it */
 
 /**
  * vmx_field_error() - a field of the VMCS cannot be read or written
@@ -139,6 +143,7 @@ static void vmx_teardown(void)
 {
 	free_page((unsigned long)msr_bitmap);
 	bitmap_free(vpids);
+	free_pages((unsigned long)l1d_pages, L1D_ORDER);
 	vmx_free_cpus();
 }
 
@@ -172,7 +177,7 @@ static int vmx_alloc_cpus(void)
  * A guest can read the L1 data cache of a CPU with L1TF, through page table
  * entries that are not present.  "l1tf=" on the kernel's command line decides.
  */
-static void vmx_setup_l1tf(void)
+static int vmx_setup_l1tf(void)
 {
 	u64 caps = 0;
 
@@ -181,9 +186,40 @@ static void vmx_setup_l1tf(void)
 	flush_l1d = boot_cpu_has_bug(X86_BUG_L1TF) && l1tf_mitigation != L1TF_MITIGATION_OFF &&
 		    !(caps & ARCH_CAP_SKIP_VMENTRY_L1DFLUSH);
 	if (!flush_l1d || boot_cpu_has(X86_FEATURE_FLUSH_L1D))
+		return 0;
+	l1d_pages = (void *)__get_free_pages(GFP_KERNEL | __GFP_ZERO, L1D_ORDER);
+	return l1d_pages ? 0 : -ENOMEM;
+}
+
+/*
+ * Before an entry.  Microcode that is too old has no command for it: then what
+ * no guest may see is displaced, by twice as much as the caches of such CPUs
+ * hold.  The pages are touched first, so that no walk of tables comes between.
+ */
+static noinline void vmx_flush_l1d(void)
+{
+	unsigned int i;
+
+	if (likely(!l1d_pages)) {
+		wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
 		return;
-	pr_warn("guests can read this CPU's L1 data cache (L1TF): update its microcode\n");
-	flush_l1d = false;
+	}
+	for (i = 0; i < PAGE_SIZE << L1D_ORDER; i += PAGE_SIZE)
+		READ_ONCE(l1d_pages[i]);
+	barrier_nospec();
+	for (i = 0; i < PAGE_SIZE << L1D_ORDER; i += 64)
+		READ_ONCE(l1d_pages[i]);
+	barrier_nospec();
+}
+
+/*
+ * A CPU with this erratum stops, and the machine with it, when an instruction is
+ * fetched by two translations of different size: a guest could have that.
+ * Then no code is in large pages, unless "mitigations=off".
+ */
+static bool vmx_has_multihit(void)
+{
+	return boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) && !cpu_mitigations_off();
 }
 
 static int vmx_setup(void)
@@ -193,7 +229,7 @@ static int vmx_setup(void)
 
 	msr_bitmap = (void *)__get_free_page(GFP_KERNEL);
 	vpids = bitmap_zalloc(VMX_NR_VPIDS, GFP_KERNEL);
-	if (!msr_bitmap || !vpids || vmx_alloc_cpus()) {
+	if (!msr_bitmap || !vpids || vmx_alloc_cpus() || vmx_setup_l1tf()) {
 		vmx_teardown();
 		return -ENOMEM;
 	}
@@ -201,7 +237,6 @@ static int vmx_setup(void)
 	for (i = 0; i < ARRAY_SIZE(vmx_passthrough_msrs); i++)
 		msr_bitmap_allow(msr_bitmap, vmx_passthrough_msrs[i]);
 	__set_bit(0, vpids);	/* the host's */
-	vmx_setup_l1tf();
 
 	/*
 	 * Nested tables have a format of their own.  RAM is write-back whatever
@@ -217,6 +252,8 @@ static int vmx_setup(void)
 		.memtype = VMX_EPTP_MT_WB << VMX_EPT_MT_EPTE_SHIFT | VMX_EPT_IPAT_BIT,
 		.memtype_mmio = VMX_EPTP_MT_UC << VMX_EPT_MT_EPTE_SHIFT,
 	};
+	if (vmx_has_multihit())
+		caps->pte.huge_lacks = VMX_EPT_EXECUTABLE_MASK;
 	caps->levels = 4;
 	caps->spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
 	caps->pdptr_cached = true;
@@ -785,7 +822,7 @@ static void vmx_run(struct mhv_vcpu *vcpu)
 	vmx_sync_host_cr(vmx);
 	vmx_switch_perf(vmx);
 	if (unlikely(flush_l1d))
-		wrmsrl(MSR_IA32_FLUSH_CMD, L1D_FLUSH);
+		vmx_flush_l1d();
 	vmx->error = 0;
 
 	vmx_enter_exit(vmx);
