@@ -777,8 +777,8 @@ static u64 arch_capabilities(void)
 	if (boot_cpu_has(X86_FEATURE_ARCH_CAPABILITIES) &&
 	    !rdmsrl_safe(MSR_IA32_ARCH_CAPABILITIES, &val))
 		val &= ARCH_CAPS_PASSED;
-	if (!boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT))
-		val |= ARCH_CAP_PSCHANGE_MC_NO;
+	/* Guests have no guests, and where the CPU is affected no code in large pages. */
+	val |= ARCH_CAP_PSCHANGE_MC_NO;
 	if (!boot_cpu_has_bug(X86_BUG_CPU_MELTDOWN))
 		val |= ARCH_CAP_RDCL_NO;
 	if (!boot_cpu_has_bug(X86_BUG_SPEC_STORE_BYPASS))
@@ -823,6 +823,8 @@ int mhv_msr_feature(u32 index, u64 *val)
 			*val = 0;
 		return 0;
 	case MSR_AMD64_DE_CFG:
+		if (boot_cpu_data.x86_vendor == X86_VENDOR_INTEL)
+			break;
 		*val = de_cfg_supported();
 		return 0;
 	case MSR_IA32_PERF_CAPABILITIES:
@@ -886,6 +888,15 @@ int mhv_msrs_io(struct mhv_vcpu *vcpu, struct kvm_msrs __user *user, bool write)
 	return done;
 }
 
+static bool row_listed(const struct msr_row *row, bool features)
+{
+	u64 val;
+
+	if (!(row->flags & (features ? MSR_FEATURE : MSR_LISTED)) || !row_usable(row))
+		return false;
+	return !features || !mhv_msr_feature(row->index, &val);
+}
+
 /**
  * mhv_msr_index_list - KVM_GET_MSR_INDEX_LIST, KVM_GET_MSR_FEATURE_INDEX_LIST
  * @user: nmsrs, and room for that many numbers
@@ -896,19 +907,18 @@ int mhv_msrs_io(struct mhv_vcpu *vcpu, struct kvm_msrs __user *user, bool write)
  */
 int mhv_msr_index_list(struct kvm_msr_list __user *user, bool features)
 {
-	u16 flag = features ? MSR_FEATURE : MSR_LISTED;
 	u32 room, nr = 0, i;
 
 	if (get_user(room, &user->nmsrs))
 		return -EFAULT;
 	for (i = 0; i < ARRAY_SIZE(rows); i++)
-		nr += rows[i].flags & flag && row_usable(&rows[i]);
+		nr += row_listed(&rows[i], features);
 	if (put_user(nr, &user->nmsrs))
 		return -EFAULT;
 	if (room < nr)
 		return -E2BIG;
 	for (i = 0, nr = 0; i < ARRAY_SIZE(rows); i++) {
-		if (!(rows[i].flags & flag) || !row_usable(&rows[i]))
+		if (!row_listed(&rows[i], features))
 			continue;
 		if (put_user(rows[i].index, &user->indices[nr++]))
 			return -EFAULT;

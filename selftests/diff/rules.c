@@ -5,6 +5,7 @@
  * Entered from all parts of minihv-diff.
  * No locks: one thread.
  */
+#include <cpuid.h>
 #include <stdlib.h>
 
 #include "diff.h"
@@ -18,6 +19,7 @@ static const struct cpuid_rule {
 	u32 eax, ebx, ecx, edx;
 	const char *why;
 } cpuid_rules[] = {
+	{ 1, 0, 0, 0, BIT(5), 0, "no nested virtualization" },
 	{ 0x40000001, 0, BIT(4) | BIT(10) | BIT(14), 0, 0, 0, "no asynchronous page faults" },
 	{ 0x80000001, 0, 0, 0, BIT(2), 0, "no nested virtualization" },
 	{ 0x80000008, 0, 0, BIT(25), 0, 0, "no VIRT_SPEC_CTRL" },
@@ -42,6 +44,8 @@ static const struct msr_rule {
 	{ 0x345, 0x345, ~0ULL, "no performance counters" },
 	{ 0x38d, 0x391, ~0ULL, "no performance counters" },
 	{ 0x3f1, 0x3f2, ~0ULL, "no performance counters" },
+	{ 0x480, 0x491, ~0ULL, "no nested virtualization" },
+	{ 0x4d0, 0x4d0, ~0ULL, "no local machine checks" },
 	{ 0x600, 0x600, ~0ULL, "no performance counters" },
 	{ 0x40000000, 0x400001ff, ~0ULL, "no Hyper-V" },
 	{ 0x4b564d02, 0x4b564d02, ~0ULL, "no asynchronous page faults" },
@@ -60,6 +64,7 @@ static const struct cap_rule {
 } cap_rules[] = {
 	{ KVM_CAP_HYPERV, KVM_CAP_HYPERV_SPIN, "no Hyper-V" },
 	{ KVM_CAP_PCI_SEGMENT, KVM_CAP_PCI_SEGMENT, "no device assignment" },
+	{ KVM_CAP_TSC_CONTROL, KVM_CAP_TSC_CONTROL, "TSC scaling is not used" },
 	{ KVM_CAP_ASYNC_PF, KVM_CAP_ASYNC_PF, "no asynchronous page faults" },
 	{ KVM_CAP_MAX_VCPUS, KVM_CAP_MAX_VCPUS, "fewer vCPUs" },
 	{ KVM_CAP_EXT_EMUL_CPUID, KVM_CAP_EXT_EMUL_CPUID, "nothing that the emulator alone has" },
@@ -70,6 +75,7 @@ static const struct cap_rule {
 	{ KVM_CAP_HYPERV_SYNIC2, KVM_CAP_HYPERV_VP_INDEX, "no Hyper-V" },
 	{ KVM_CAP_HYPERV_EVENTFD, KVM_CAP_HYPERV_TLBFLUSH, "no Hyper-V" },
 	{ KVM_CAP_NESTED_STATE, KVM_CAP_NESTED_STATE, "no nested virtualization" },
+	{ KVM_CAP_HYPERV_ENLIGHTENED_VMCS, KVM_CAP_HYPERV_ENLIGHTENED_VMCS, "no Hyper-V" },
 	{ KVM_CAP_HYPERV_SEND_IPI, KVM_CAP_HYPERV_SEND_IPI, "no Hyper-V" },
 	{ KVM_CAP_HYPERV_CPUID, KVM_CAP_HYPERV_CPUID, "no Hyper-V" },
 	{ KVM_CAP_PMU_EVENT_FILTER, KVM_CAP_PMU_EVENT_FILTER, "no performance counters" },
@@ -79,6 +85,7 @@ static const struct cap_rule {
 	{ KVM_CAP_SGX_ATTRIBUTE, KVM_CAP_VM_COPY_ENC_CONTEXT_FROM, "no enclaves, no encryption" },
 	{ KVM_CAP_HYPERV_ENFORCE_CPUID, KVM_CAP_HYPERV_ENFORCE_CPUID, "no Hyper-V" },
 	{ KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM, KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM, "no encryption" },
+	{ 214, 214, "TSC scaling is not used" },	/* KVM_CAP_VM_TSC_CONTROL */
 	{ 215, 215, "no such exit" },		/* KVM_CAP_SYSTEM_EVENT_DATA */
 	{ 220, 220, "no such workaround" },	/* KVM_CAP_VM_DISABLE_NX_HUGE_PAGES */
 	{ 224, 255, "later than 6.1's KVM" },
@@ -103,6 +110,14 @@ static const struct ioctl_rule {
 	{ 0xe0, 0xe0, "KVM_CREATE_DEVICE: no devices" },
 };
 
+static bool host_is_intel(void)
+{
+	u32 a, b, c, d;
+
+	__cpuid(0, a, b, c, d);
+	return b == 0x756e6547;		/* "Genu" */
+}
+
 static void hide(struct kvm_cpuid_entry2 *e)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(cpuid_rules); i++) {
@@ -115,6 +130,9 @@ static void hide(struct kvm_cpuid_entry2 *e)
 		e->ecx &= ~rule->ecx;
 		e->edx &= ~rule->edx;
 	}
+	/* UMIP: where the CPU lacks it, KVM emulates it on VMX, by the exits that SVM has not. */
+	if (e->function == 7 && !e->index && host_is_intel())
+		e->ecx &= ~BIT(2);
 }
 
 static int by_leaf(const void *a, const void *b)

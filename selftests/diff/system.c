@@ -4,7 +4,44 @@
  * Entered from minihv-diff.c.
  * No locks: one thread.
  */
+#include <stdlib.h>
+
 #include "diff.h"
+
+static int by_number(const void *a, const void *b)
+{
+	const u32 *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+/* What the device says of MSRs that describe the CPU, and what it has in them. */
+static void say_features(struct diff *d)
+{
+	static struct {
+		struct kvm_msr_list head;
+		u32 index[64];
+	} list = { .head.nmsrs = ARRAY_SIZE(list.index) };
+	struct {
+		struct kvm_msrs head;
+		struct kvm_msr_entry entry;
+	} one = { .head.nmsrs = 1 };
+
+	must(d, ioctl(d->dev, KVM_GET_MSR_FEATURE_INDEX_LIST, &list), "msr-feature-list");
+	qsort(list.index, list.head.nmsrs, sizeof(list.index[0]), by_number);
+	for (u32 i = 0; i < list.head.nmsrs; i++) {
+		u64 mask = msr_mask(list.index[i]);
+
+		if (!mask)
+			continue;
+		one.entry.index = list.index[i];
+		if (ioctl(d->dev, KVM_GET_MSRS, &one) == 1)
+			say(d, "feature msr %x: %llx", list.index[i],
+			    (unsigned long long)(one.entry.data & mask));
+		else
+			say(d, "feature msr %x: cannot be read", list.index[i]);
+	}
+}
 
 static void begin(struct diff *d)
 {
@@ -20,6 +57,7 @@ static void begin(struct diff *d)
 	}
 	for (u32 i = 0; i < n; i++)
 		say(d, "msr %x", msr[i]);
+	say_features(d);
 }
 
 static void act(struct diff *d)
