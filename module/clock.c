@@ -152,7 +152,8 @@ void mhv_tsc_adjust(struct mhv_vcpu *vcpu, s64 delta)
  * Userspace restores the TSCs of several vCPUs one after another, and means
  * them to agree.  A write within a second of what the last written TSC has
  * become by now is taken for that: the same offset, exactly.  So is 0, which
- * a new vCPU starts with.
+ * a new vCPU starts with.  What it starts with is nothing to agree with,
+ * though: a guest that is younger than a second would lose its age in a move.
  */
 static bool tsc_write_matches(struct mhv_vcpu *vcpu, u64 val, s64 now)
 {
@@ -163,12 +164,14 @@ static bool tsc_write_matches(struct mhv_vcpu *vcpu, u64 val, s64 now)
 		return false;
 	if (!val)
 		return true;
+	if (!clock->tsc_restored)
+		return false;
 	expected = clock->last_tsc_write +
 		   mul_u64_u32_div(now - clock->last_tsc_ns, vcpu->clock.tsc_khz, 1000000);
 	return val < expected + hz && val + hz > expected;
 }
 
-static void tsc_write_host(struct mhv_vcpu *vcpu, u64 val)
+static void tsc_write_host(struct mhv_vcpu *vcpu, u64 val, bool restore)
 {
 	struct mhv_vm_clock *clock = &vcpu->vm->clock;
 	struct clock_pair pair;
@@ -199,6 +202,7 @@ static void tsc_write_host(struct mhv_vcpu *vcpu, u64 val)
 	clock->last_tsc_write = val;
 	clock->last_tsc_khz = vcpu->clock.tsc_khz;
 	clock->last_tsc_offset = offset;
+	clock->tsc_restored |= restore;
 	raw_spin_unlock_irqrestore(&clock->lock, flags);
 
 	set_offset(vcpu, offset);
@@ -224,6 +228,7 @@ void mhv_tsc_set_offset(struct mhv_vcpu *vcpu, u64 offset)
 	clock->last_tsc_write = scale_tsc(vcpu, pair.tsc) + offset;
 	clock->last_tsc_khz = vcpu->clock.tsc_khz;
 	clock->last_tsc_offset = offset;
+	clock->tsc_restored = true;
 	raw_spin_unlock_irqrestore(&clock->lock, flags);
 	set_offset(vcpu, offset);
 }
@@ -242,7 +247,7 @@ void mhv_tsc_write(struct mhv_vcpu *vcpu, u64 val, bool host)
 	u64 delta;
 
 	if (host) {
-		tsc_write_host(vcpu, val);
+		tsc_write_host(vcpu, val, true);
 		return;
 	}
 	mhv_state_need(vcpu, MHV_G_TSC);
@@ -672,5 +677,5 @@ void mhv_clock_vcpu_init(struct mhv_vcpu *vcpu)
 	/* Cannot fail with the host's own; another was checked when it was set. */
 	if (mhv_set_tsc_khz(vcpu, vcpu->vm->default_tsc_khz))
 		mhv_set_tsc_khz(vcpu, 0);
-	mhv_tsc_write(vcpu, 0, true);
+	tsc_write_host(vcpu, 0, false);
 }

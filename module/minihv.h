@@ -429,6 +429,7 @@ struct mhv_vm_clock {
 	s64 last_tsc_ns;
 	u64 last_tsc_offset;
 	u32 last_tsc_khz;
+	bool tsc_restored;	/* userspace has written one of them */
 	bool master;		/* one pair of TSC and ns serves all vCPUs */
 	u64 master_tsc;
 	s64 master_ns;

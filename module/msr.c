@@ -136,7 +136,7 @@ static int set_tsc_adjust(struct mhv_vcpu *vcpu, const struct msr_access *a, u64
 
 static int get_tsc_deadline(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
 {
-	*val = vcpu->lapic ? mhv_lapic_get_tscdeadline(vcpu) : 0;
+	*val = vcpu->lapic ? mhv_lapic_get_tscdeadline(vcpu, a->host) : 0;
 	return 0;
 }
 

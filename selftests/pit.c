@@ -126,3 +126,33 @@ TEST(one_shot)
 {
 	run_done(start(one_shot_guest));
 }
+
+static void on_apic_tick(struct isr_frame *frame)
+{
+	(void)frame;
+	ticks++;
+	apic_write(APIC_EOI, 0);
+}
+
+/*
+ * Ticks that the LAPIC, being off, did not take are not waited for: the timer goes on when it is on.
+ * So it is for a VM whose PIT is restored some time before its vCPUs. KVM's PIT waits for ever.
+ */
+static void lapic_off_guest(void)
+{
+	isr_table[0x41] = on_apic_tick;
+	pic_init(0xffff);
+	apic_write(APIC_SPIV, 0xff);
+	ioapic_entry(0, 0x41);
+	program(0x34, 11932);
+	wait_counts(HZ / 20);
+	apic_enable();
+	sti();
+	GUEST_WAIT(ticks >= 3);
+	guest_done();
+}
+
+TEST(lapic_off_meanwhile)
+{
+	run_done(start(lapic_off_guest));
+}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * state_lapic.c - KVM_GET/SET_LAPIC: the reset state, registers both ways, pending interrupts
- * that come with the state, x2APIC ids.
+ * that come with the state, x2APIC ids, a deadline that comes in between.
  */
 #include "guest.h"
 #include "vm.h"
@@ -148,4 +148,60 @@ TEST(needs_an_irqchip)
 
 	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_GET_LAPIC, &s), EINVAL);
 	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_SET_LAPIC, &s), EINVAL);
+}
+
+static volatile u32 over;
+
+static void on_deadline(struct isr_frame *frame)
+{
+	(void)frame;
+	over++;
+	apic_write(APIC_EOI, 0);
+}
+
+static void deadline_guest(void)
+{
+	isr_table[0x50] = on_deadline;
+	apic_enable();
+	apic_write(APIC_LVTT, 2 << 17 | 0x50);
+	wrmsr(MSR_TSCDEADLINE, rdtsc() + 50000000);
+	guest_sync(0);
+	/* To the guest it is over when it is over. */
+	while (rdmsr(MSR_TSCDEADLINE))
+		cpu_pause();
+	GUEST_EXPECT_EQ(apic_read(APIC_IRR + 0x20), BIT(0x10));
+	guest_sync(0);
+	sti_nop();
+	GUEST_EXPECT_EQ(over, 1);
+	guest_sync(0);
+	guest_done();
+}
+
+/*
+ * Userspace that has saved the registers before the deadline finds it in the MSR after it, until
+ * the guest has taken the interrupt: else it would be in neither.
+ */
+TEST(deadline_over_but_not_taken)
+{
+	struct kvm_cpuid2 *cpuid = supported_cpuid();
+	struct kvm_lapic_state s;
+	struct vcpu *vcpu;
+	u64 deadline;
+
+	NEED_CAP(KVM_CAP_TSC_DEADLINE_TIMER);
+	vcpu = guest_new_irqchip(deadline_guest);
+	cpuid_entry(cpuid, 1, 0)->ecx |= BIT(24);
+	xioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
+	run_sync(vcpu);
+	xioctl(vcpu->fd, KVM_GET_LAPIC, &s);
+	deadline = vcpu_get_msr(vcpu, MSR_TSCDEADLINE);
+	for (int i = 0; i < 1000 && vcpu_get_msr(vcpu, MSR_TSC) < deadline; i++)
+		usleep(1000);
+	usleep(50000);
+	EXPECT_TRUE(deadline);
+	EXPECT_EQ(vcpu_get_msr(vcpu, MSR_TSCDEADLINE), deadline);
+	run_sync(vcpu);
+	run_sync(vcpu);
+	EXPECT_EQ(vcpu_get_msr(vcpu, MSR_TSCDEADLINE), 0);
+	run_done(vcpu);
 }

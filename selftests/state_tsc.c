@@ -135,3 +135,21 @@ TEST(synchronised)
 		last = now;
 	}
 }
+
+/*
+ * A guest that moves into a new VM when it is younger than a second: what the new vCPUs began with
+ * is no reason to set its TSC back. KVM has so since Linux 6.7; before, this fails there.
+ */
+TEST(restored_young)
+{
+	struct vcpu *a = guest_new(tsc_guest), *b = vcpu_new(a->vm, 1);
+	u64 age = (u64)xioctl(a->fd, KVM_GET_TSC_KHZ, 0) * 700, first;
+
+	vcpu_cpuid(b);
+	vcpu_long(b, tsc_guest, 0);
+	EXPECT_EQ(vcpu_set_msr(a, MSR_TSC, age), 1);
+	EXPECT_EQ(vcpu_set_msr(b, MSR_TSC, age), 1);
+	first = run_sync(a);
+	EXPECT_GE(first, age);
+	EXPECT_GE(run_sync(b), first);
+}

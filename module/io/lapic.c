@@ -986,6 +986,7 @@ static bool wide_ids(struct mhv_vcpu *vcpu)
 int mhv_lapic_get_state(struct mhv_vcpu *vcpu, struct kvm_lapic_state *state)
 {
 	struct mhv_lapic *lapic = vcpu->lapic;
+	u32 count = lapic_timer_saved(lapic);
 	unsigned int i;
 
 	memset(state, 0, sizeof(*state));
@@ -996,7 +997,7 @@ int mhv_lapic_get_state(struct mhv_vcpu *vcpu, struct kvm_lapic_state *state)
 		*state_reg(state, APIC_TMR + i) = bitmap_reg(lapic->tmr, i);
 		*state_reg(state, APIC_IRR + i) = bitmap_reg(lapic->irr, i);
 	}
-	*state_reg(state, APIC_TMCCT) = lapic_timer_current(lapic);
+	*state_reg(state, APIC_TMCCT) = count;
 	if (lapic->x2apic && !wide_ids(vcpu))
 		*state_reg(state, APIC_ID) <<= 24;
 	return 0;

@@ -34,8 +34,9 @@
  * @period: ns from initial count to zero; 0 if the initial count is
  * @target: [a] when the count is zero
  * @deadline: [a] guest's TSC, 0 when disarmed; TSC-deadline mode
- * @early: [a] the deadline of an interrupt that was requested ahead of time;
- *	0: none is
+ * @early: [a] the deadline of an interrupt that was requested, perhaps ahead of
+ *	time, and is not yet taken; 0: none is
+ * @ahead: it was
  * @advance_ns: by so much
  */
 struct lapic_timer {
@@ -49,6 +50,7 @@ struct lapic_timer {
 	ktime_t target;
 	u64 deadline;
 	u64 early;
+	bool ahead;
 };
 
 /**
@@ -120,6 +122,7 @@ void lapic_timer_cancel(struct mhv_lapic *lapic);
 void lapic_timer_reset(struct mhv_lapic *lapic);
 void lapic_timer_load(struct mhv_lapic *lapic, u32 count);
 u32 lapic_timer_current(const struct mhv_lapic *lapic);
+u32 lapic_timer_saved(const struct mhv_lapic *lapic);
 void lapic_timer_set_mode(struct mhv_lapic *lapic);
 void lapic_timer_set_divide(struct mhv_lapic *lapic);
 void lapic_timer_restore(struct mhv_lapic *lapic, u32 count);

@@ -45,12 +45,17 @@ static void timer_set_period(struct mhv_lapic *lapic)
 	WRITE_ONCE(t->period, period);
 }
 
-/* Request the interrupt; @early: not to be delivered before, or 0. */
-static void timer_deadline_over(struct mhv_lapic *lapic, u64 early)
+/*
+ * Request the interrupt: not to be delivered before the deadline, to which
+ * something is left if @ahead.  Who saves the LAPIC's registers first and the
+ * deadline after finds one or the other.
+ */
+static void timer_deadline_over(struct mhv_lapic *lapic, bool ahead)
 {
-	WRITE_ONCE(lapic->timer.early, early);
-	WRITE_ONCE(lapic->timer.deadline, 0);
+	lapic->timer.ahead = ahead;
+	WRITE_ONCE(lapic->timer.early, lapic->timer.deadline);
 	mhv_lapic_local_deliver(lapic->vcpu, APIC_LVTT);
+	WRITE_ONCE(lapic->timer.deadline, 0);
 }
 
 static enum hrtimer_restart timer_expired(struct hrtimer *hrtimer)
@@ -61,7 +66,7 @@ static enum hrtimer_restart timer_expired(struct hrtimer *hrtimer)
 	ktime_t now;
 
 	if (READ_ONCE(t->mode) != APIC_LVT_TIMER_PERIODIC || !period) {
-		timer_deadline_over(lapic, t->deadline);
+		timer_deadline_over(lapic, true);
 		return HRTIMER_NORESTART;
 	}
 	mhv_lapic_local_deliver(lapic->vcpu, APIC_LVTT);
@@ -104,7 +109,7 @@ static void timer_start_deadline(struct mhv_lapic *lapic)
 		timer_start(lapic, ns - t->advance_ns);
 	local_irq_restore(flags);
 	if (ns <= t->advance_ns)
-		timer_deadline_over(lapic, ns ? t->deadline : 0);
+		timer_deadline_over(lapic, ns);
 }
 
 /* @ns: how late the last interrupt was, or early if it is negative. */
@@ -136,7 +141,8 @@ void lapic_timer_wait(struct mhv_lapic *lapic)
 	/* The TSC may have been set meanwhile, or the vCPU not been running. */
 	if (abs(late) > limit)
 		return;
-	timer_learn(t, late * USEC_PER_SEC / khz);
+	if (t->ahead)
+		timer_learn(t, late * USEC_PER_SEC / khz);
 	while ((s64)(mhv_guest_tsc(lapic->vcpu, rdtsc()) - deadline) < 0)
 		cpu_relax();
 }
@@ -223,6 +229,26 @@ u32 lapic_timer_current(const struct mhv_lapic *lapic)
 }
 
 /**
+ * lapic_timer_saved - what TMCCT reads for userspace, which saves it
+ * @lapic: the LAPIC
+ *
+ * To be read before IRR: a timer that fires in between is then in both, and
+ * its second interrupt merges with the first.  One that is due and has not
+ * fired yet is not 0, which means that it has.
+ *
+ * Context: the vCPU's thread.
+ */
+u32 lapic_timer_saved(const struct mhv_lapic *lapic)
+{
+	bool armed = hrtimer_active(&lapic->timer.hrtimer);
+	u32 count = lapic_timer_current(lapic);
+
+	if (!count && armed && lapic->timer.period)
+		return 1;
+	return count;
+}
+
+/**
  * lapic_timer_set_mode - LVTT was written: another mode, perhaps
  * @lapic: the LAPIC
  *
@@ -240,6 +266,7 @@ void lapic_timer_set_mode(struct mhv_lapic *lapic)
 		lapic_timer_cancel(lapic);
 		lapic_set(lapic, APIC_TMICT, 0);
 		t->deadline = 0;
+		t->early = 0;
 	}
 	WRITE_ONCE(t->mode, mode);
 	timer_set_period(lapic);
@@ -280,6 +307,7 @@ void lapic_timer_restore(struct mhv_lapic *lapic, u32 count)
 	struct lapic_timer *t = &lapic->timer;
 	u64 left;
 
+	t->early = 0;
 	timer_set_divide(lapic);
 	lapic_timer_set_mode(lapic);
 	if (t->mode == APIC_LVT_TIMER_TSCDEADLINE) {
@@ -331,16 +359,26 @@ void mhv_lapic_timer_restart(struct mhv_vcpu *vcpu)
 /**
  * mhv_lapic_get_tscdeadline - read IA32_TSC_DEADLINE
  * @vcpu: the vCPU
+ * @host: for userspace, to which a deadline is over when the guest has taken
+ *	the interrupt, and not when it is requested: it may have saved IRR
+ *	before that
  *
  * Returns it; 0 when disarmed or the timer is in another mode.
  */
-u64 mhv_lapic_get_tscdeadline(struct mhv_vcpu *vcpu)
+u64 mhv_lapic_get_tscdeadline(struct mhv_vcpu *vcpu, bool host)
 {
-	struct lapic_timer *t = &vcpu->lapic->timer;
+	struct mhv_lapic *lapic = vcpu->lapic;
+	struct lapic_timer *t = &lapic->timer;
+	u64 deadline;
 
-	if (!vcpu->lapic->hw_enabled || t->mode != APIC_LVT_TIMER_TSCDEADLINE)
+	if (!lapic->hw_enabled || t->mode != APIC_LVT_TIMER_TSCDEADLINE)
 		return 0;
-	return READ_ONCE(t->deadline);
+	deadline = READ_ONCE(t->deadline);
+	smp_rmb();	/* the order of timer_deadline_over() */
+	if (!deadline && host && test_bit(lapic_get(lapic, APIC_LVTT) & APIC_VECTOR_MASK,
+					  lapic->irr))
+		deadline = READ_ONCE(t->early);
+	return deadline;
 }
 
 /**

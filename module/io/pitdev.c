@@ -42,16 +42,31 @@ struct mhv_pit {
 	struct mhv_iodev speaker;
 };
 
-/* GSI 0 is an edge.  LAPICs whose LINT0 is an NMI see it too: a watchdog. */
+static void pit_reset_reinject(struct mhv_pit *pit)
+{
+	pit->pending = 0;
+	pit->acked = true;
+}
+
+/*
+ * GSI 0 is an edge.  LAPICs whose LINT0 is an NMI see it too: a watchdog.  A
+ * tick that nobody takes (all masked, or a LAPIC that is off, as it is in a VM
+ * whose PIT is restored before its vCPUs) has no EOI to wait for: to wait would
+ * end the ticks for good.
+ */
 static void pit_tick(struct mhv_pit *pit)
 {
+	int taken;
+
 	if (pit->reinject) {
 		if (!pit->acked)
 			return;
 		pit->acked = false;
 	}
-	mhv_irq_set(pit->vm, MHV_SRC_PIT, 0, 1);
+	taken = mhv_irq_set(pit->vm, MHV_SRC_PIT, 0, 1);
 	mhv_irq_set(pit->vm, MHV_SRC_PIT, 0, 0);
+	if (taken <= 0)
+		pit_reset_reinject(pit);
 	mhv_lapic_nmi_watchdog(pit->vm);
 }
 
@@ -78,12 +93,6 @@ static enum hrtimer_restart pit_expired(struct hrtimer *timer)
 out:
 	raw_spin_unlock_irqrestore(&pit->lock, flags);
 	return ret;
-}
-
-static void pit_reset_reinject(struct mhv_pit *pit)
-{
-	pit->pending = 0;
-	pit->acked = true;
 }
 
 /* Channel 0 was loaded: have the timer follow.  Without an IOAPIC nobody is told. */

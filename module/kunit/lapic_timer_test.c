@@ -138,11 +138,11 @@ static void test_deadline(struct kunit *test)
 
 	vcpu->clock.tsc_khz = tsc_khz;
 	mhv_lapic_set_tscdeadline(vcpu, 1);	/* another mode: ignored */
-	KUNIT_EXPECT_EQ(test, mhv_lapic_get_tscdeadline(vcpu), 0ULL);
+	KUNIT_EXPECT_EQ(test, mhv_lapic_get_tscdeadline(vcpu, false), 0ULL);
 	mode(lapic, APIC_LVT_TIMER_TSCDEADLINE);
 	/* Past: at once. */
 	mhv_lapic_set_tscdeadline(vcpu, 1);
-	KUNIT_EXPECT_EQ(test, mhv_lapic_get_tscdeadline(vcpu), 0ULL);
+	KUNIT_EXPECT_EQ(test, mhv_lapic_get_tscdeadline(vcpu, false), 0ULL);
 	KUNIT_EXPECT_FALSE(test, hrtimer_active(&t->hrtimer));
 	/* Ten seconds. */
 	mhv_lapic_set_tscdeadline(vcpu, mhv_guest_tsc(vcpu, rdtsc()) + 10000ULL * tsc_khz);
