@@ -190,9 +190,7 @@ static void one_epoch(void)
 	EXPECT_EQ(copied, bad);
 
 	set_logging(0);
-#ifdef MADV_COLLAPSE
 	madvise(mem, SIZE, MADV_COLLAPSE);
-#endif
 	at_rest = 0;
 	guest_var(vm, hold) = 0;
 	__atomic_add_fetch(&epoch, 1, __ATOMIC_SEQ_CST);

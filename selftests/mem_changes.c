@@ -207,7 +207,7 @@ static void pages_are_kept(int advice)
 TEST(swapped_out)
 {
 	start(0);
-	pages_are_kept(21 /* MADV_PAGEOUT */);
+	pages_are_kept(MADV_PAGEOUT);
 }
 
 TEST(collapsed_to_large)
@@ -216,7 +216,7 @@ TEST(collapsed_to_large)
 	for (u64 i = 0; i < SIZE; i += PAGE)
 		*host(i) = 0;
 	madvise(mem, SIZE, MADV_HUGEPAGE);
-	pages_are_kept(25 /* MADV_COLLAPSE */);
+	pages_are_kept(MADV_COLLAPSE);
 }
 
 TEST(shared_file)

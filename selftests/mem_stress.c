@@ -138,11 +138,11 @@ TEST(data_is_kept)
 			fork_once();
 			break;
 		case 1:
-			madvise(part, 64 * PAGE, 21 /* MADV_PAGEOUT */);
+			madvise(part, 64 * PAGE, MADV_PAGEOUT);
 			break;
 		case 2:
 			madvise(mem, SIZE, MADV_HUGEPAGE);
-			madvise(mem, SIZE, 25 /* MADV_COLLAPSE */);
+			madvise(mem, SIZE, MADV_COLLAPSE);
 			break;
 		case 3:
 			madvise(part, 64 * PAGE, 20 /* MADV_COLD */);

@@ -109,9 +109,7 @@ TEST(huge_pages)
 		madvise(mem + 0x100000, 0x1000, MADV_DONTNEED);
 		madvise(mem + (i % 8) * 0x1000, 0x1000, MADV_DONTNEED);
 		madvise(mem, 0x400000, i & 1 ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
-#ifdef MADV_COLLAPSE
 		madvise(mem, 0x400000, MADV_COLLAPSE);
-#endif
 	}
 	finish(vcpu);
 }

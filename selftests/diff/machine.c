@@ -133,7 +133,9 @@ static bool is_end(struct diff *d, int i)
 	ioctl(d->vcpu[i], KVM_GET_REGS, &regs);
 	ioctl(d->vcpu[i], KVM_GET_SREGS, &sregs);
 	at = sregs.cs.base + regs.rip;
-	return at < DIFF_RAM - 2 && d->ram[at] == 0xe6 && d->ram[at + 2] == 0xf4;
+	/* After a string's last byte RIP may be there already. */
+	return at < DIFF_RAM - 2 && d->ram[at] == 0xe6 && d->ram[at + 1] == run->io.port &&
+	       d->ram[at + 2] == 0xf4;
 }
 
 void run_vcpu(struct diff *d, int i, unsigned int exits)

@@ -21,6 +21,11 @@
 
 #include "test.h"
 
+/* Linux 6.1 has it, the C library of its time has not. */
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE	25
+#endif
+
 #define MAX_VCPUS	64
 #define RAM_SIZE	0x1000000ULL
 #define GUEST_FREE_LOW	0x1000ULL
