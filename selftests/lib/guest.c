@@ -14,6 +14,7 @@ volatile u32 guest_turns_exit;
 void (*volatile ap_main)(u32 apic_id);
 
 void isr_dispatch(struct isr_frame *frame);
+extern const u8 sti_hlt_sleeps[];
 
 void isr_dispatch(struct isr_frame *frame)
 {
@@ -21,6 +22,12 @@ void isr_dispatch(struct isr_frame *frame)
 
 	if (isr_table[frame->vector]) {
 		isr_table[frame->vector](frame);
+		/*
+		 * QEMU's SVM forgets the shadow of STI if the host is interrupted in it. Who
+		 * sleeps after the interrupt that was to wake it would do so for ever.
+		 */
+		if (frame->vector >= 32 && frame->rip == (u64)sti_hlt_sleeps)
+			frame->rip++;
 		return;
 	}
 	if (!guest_resume || frame->vector >= 32) {

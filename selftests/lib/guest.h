@@ -257,10 +257,8 @@ static inline void sti_nop(void)
 	asm volatile("sti; nop; nop; cli" : : : "memory");
 }
 
-static inline void sti_hlt(void)
-{
-	asm volatile("sti; hlt; cli" : : : "memory");
-}
+/* Interrupts on, and sleep until one has been served: none comes between STI and HLT. */
+void sti_hlt(void);
 
 extern volatile u32 guest_turns_exit;
 

@@ -77,6 +77,14 @@ isr_common:
 	add	$16, %rsp
 	iretq
 
+	.globl	sti_hlt, sti_hlt_sleeps
+sti_hlt:
+	sti
+sti_hlt_sleeps:
+	hlt
+	cli
+	ret
+
 /* Copied to AP; CS is AP >> 4 and IP is 0. */
 	.globl	ap_trampoline, ap_trampoline_end
 	.code16
