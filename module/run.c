@@ -143,12 +143,14 @@ static bool full_chip(struct mhv_vcpu *vcpu)
 /**
  * mhv_interrupts_allowed() - would the guest take an interrupt now?
  * @vcpu: the vCPU, loaded
+ *
+ * Whether a debugger blocks them is not asked: one that may not be delivered ends a halt all
+ * the same, or a step out of HLT would never end.
  */
 bool mhv_interrupts_allowed(struct mhv_vcpu *vcpu)
 {
 	mhv_state_need(vcpu, MHV_G_RIP_FLAGS | MHV_G_INTR);
-	return (vcpu->state.rflags & X86_EFLAGS_IF) && !vcpu->state.shadow &&
-	       !(vcpu->guest_debug & KVM_GUESTDBG_BLOCKIRQ);
+	return (vcpu->state.rflags & X86_EFLAGS_IF) && !vcpu->state.shadow;
 }
 
 /**

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * guest_debug.c - KVM_SET_GUEST_DEBUG: software breakpoints exit to userspace, single steps go
- * one instruction at a time, and without it the guest has its own #BP and #DB.
+ * one instruction at a time, out of HLT too, and without it the guest has its own #BP and #DB.
  */
 #include "guest.h"
 #include "vm.h"
@@ -113,5 +113,60 @@ TEST(single_step)
 	vcpu_get_regs(vcpu, &regs);
 	EXPECT_EQ(regs.rflags & BIT(8), 0);
 	EXPECT_EQ(run_sync(vcpu), 0);
+	run_done(vcpu);
+}
+
+static volatile u32 taken;
+
+static void on_irq(struct isr_frame *frame)
+{
+	(void)frame;
+	taken++;
+	apic_write(APIC_EOI, 0);
+}
+
+extern u8 halt[], halt_1[], halt_2[];
+
+static void halting_guest(void)
+{
+	isr_table[0x40] = on_irq;
+	apic_enable();
+	sti();
+	guest_sync(0);
+	asm volatile(".globl halt, halt_1, halt_2\n"
+		     "halt: hlt\n halt_1: nop\n halt_2: nop");
+	guest_sync(taken);
+	guest_done();
+}
+
+/*
+ * A step with interrupts blocked, as a debugger makes it, out of HLT: an interrupt ends the halt
+ * all the same, and is taken once they are not blocked any more.
+ */
+TEST(step_out_of_halt)
+{
+	const u32 step = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_BLOCKIRQ;
+	struct kvm_msi msi = { .address_lo = APIC_BASE, .data = 0x40 };
+	const u8 *const stops[] = { halt_1, halt_2 };
+	struct vcpu *vcpu;
+	struct kvm_regs regs;
+
+	if (!(dev_cap(KVM_CAP_SET_GUEST_DEBUG2) & KVM_GUESTDBG_BLOCKIRQ))
+		test_skip("no KVM_GUESTDBG_BLOCKIRQ");
+	vcpu = guest_new_irqchip(halting_guest);
+	run_sync(vcpu);
+	vcpu_finish_io(vcpu);
+	vcpu_get_regs(vcpu, &regs);
+	regs.rip = (uintptr_t)halt;
+	vcpu_set_regs(vcpu, &regs);
+	ASSERT_RET(debug(vcpu, step), 0);
+	xioctl(vcpu->vm->fd, KVM_SIGNAL_MSI, &msi);
+	for (size_t i = 0; i < ARRAY_SIZE(stops); i++) {
+		expect_exit(vcpu, KVM_EXIT_DEBUG);
+		EXPECT_EQ(vcpu->run->debug.arch.pc, (uintptr_t)stops[i]);
+	}
+	EXPECT_EQ(guest_var(vcpu->vm, taken), 0);
+	ASSERT_RET(debug(vcpu, 0), 0);
+	EXPECT_EQ(run_sync(vcpu), 1);
 	run_done(vcpu);
 }
