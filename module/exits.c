@@ -5,10 +5,7 @@
  * vcpu->mutex held, interrupts and preemption on; vm->srcu is taken here.
  * AMD APM volume 2, "Instruction Intercepts"; Intel SDM volume 3, "VM Exits".
  */
-#include <linux/nospec.h>
-#include <linux/kvm_para.h>
 #include <linux/sched.h>
-#include <linux/sched/task.h>
 #include <asm/debugreg.h>
 
 #include "backend.h"
@@ -420,22 +417,6 @@ int mhv_exit_undefined(struct mhv_vcpu *vcpu)
 	return MHV_RESUME;
 }
 
-/*
- * The thread in KVM_RUN on a vCPU, with a reference.  It cannot exit before it
- * has cleared vcpu->task, and what it is stays for an RCU grace period more.
- */
-static struct task_struct *vcpu_task(struct mhv_vcpu *vcpu)
-{
-	struct task_struct *task;
-
-	rcu_read_lock();
-	task = READ_ONCE(vcpu->task);
-	if (task)
-		get_task_struct(task);
-	rcu_read_unlock();
-	return task;
-}
-
 /**
  * mhv_exit_pause() - the guest spins
  * @vcpu: the vCPU
@@ -445,24 +426,15 @@ static struct task_struct *vcpu_task(struct mhv_vcpu *vcpu)
  */
 int mhv_exit_pause(struct mhv_vcpu *vcpu)
 {
-	struct task_struct *task = NULL;
 	struct mhv_vcpu *other;
 	unsigned long i;
 	u64 next;
 
 	if (!mhv_backend->next_rip(vcpu, &next))
 		return MHV_RESUME;
-	mhv_for_each_vcpu(i, other, vcpu->vm) {
-		if (other == vcpu || !READ_ONCE(other->preempted))
-			continue;
-		task = vcpu_task(other);
-		if (task)
+	mhv_for_each_vcpu(i, other, vcpu->vm)
+		if (other != vcpu && mhv_yield_to(other))
 			break;
-	}
-	if (task) {
-		yield_to(task, true);
-		put_task_struct(task);
-	}
 	return mhv_skip(vcpu, next);
 }
 
@@ -639,138 +611,6 @@ int mhv_exit_xsetbv(struct mhv_vcpu *vcpu)
 	return mhv_skip(vcpu, next);
 }
 
-/* ---- hypercalls ---- */
-
-/* The guest has work for another vCPU that does not run: this CPU is better used for that. */
-static u64 hc_sched_yield(struct mhv_vcpu *vcpu, u64 apic_id)
-{
-	struct task_struct *task;
-	struct mhv_vcpu *other;
-
-	if (apic_id >= MHV_MAX_VCPU_ID)
-		return 0;
-	other = READ_ONCE(vcpu->vm->vcpu_by_id[array_index_nospec(apic_id, MHV_MAX_VCPU_ID)]);
-	task = other && other != vcpu && READ_ONCE(other->preempted) ? vcpu_task(other) : NULL;
-	if (task) {
-		yield_to(task, true);
-		put_task_struct(task);
-	}
-	return 0;
-}
-
-/* Whoever is kicked has something to do: let it have this CPU if it has none. */
-static u64 hc_kick(struct mhv_vcpu *vcpu, u64 apic_id)
-{
-	mhv_pv_kick(vcpu->vm, apic_id);
-	return hc_sched_yield(vcpu, apic_id);
-}
-
-/**
- * mhv_pv_allows() - may the guest use a paravirtual feature?
- * @vcpu: the vCPU
- * @feature: KVM_FEATURE_*
- *
- * Whether CPUID tells of it matters only if userspace said so, by
- * KVM_CAP_ENFORCE_PV_FEATURE_CPUID.
- */
-bool mhv_pv_allows(struct mhv_vcpu *vcpu, unsigned int feature)
-{
-	return !vcpu->pv_enforced || vcpu->pv_features & BIT(feature);
-}
-
-/**
- * mhv_hypercall() - serve a hypercall
- * @vcpu: the vCPU; number in RAX, result to RAX
- *
- * KVM's numbers and results, for what its PV leaf of CPUID offers here.
- */
-void mhv_hypercall(struct mhv_vcpu *vcpu)
-{
-	bool long_mode = mhv_is_64bit_mode(vcpu);
-	u64 nr = mhv_gpr(vcpu, MHV_RAX);
-	u64 ret;
-
-	vcpu->stat.hypercalls++;
-	if (!long_mode)
-		nr = (u32)nr;
-	if (mhv_cpl(vcpu))
-		ret = -KVM_EPERM;
-	else if (nr == KVM_HC_VAPIC_POLL_IRQ)
-		ret = 0;	/* the exit itself was the poll */
-	else if (nr == KVM_HC_SCHED_YIELD && mhv_pv_allows(vcpu, KVM_FEATURE_PV_SCHED_YIELD))
-		ret = hc_sched_yield(vcpu, mhv_gpr(vcpu, MHV_RBX));
-	else if (nr == KVM_HC_KICK_CPU && vcpu->lapic &&
-		 mhv_pv_allows(vcpu, KVM_FEATURE_PV_UNHALT))
-		ret = hc_kick(vcpu, mhv_gpr(vcpu, MHV_RCX));
-	else if (nr == KVM_HC_SEND_IPI && vcpu->lapic &&
-		 mhv_pv_allows(vcpu, KVM_FEATURE_PV_SEND_IPI))
-		ret = mhv_lapic_pv_ipi(vcpu->vm, mhv_gpr(vcpu, MHV_RBX), mhv_gpr(vcpu, MHV_RCX),
-				       mhv_gpr(vcpu, MHV_RDX), mhv_gpr(vcpu, MHV_RSI), long_mode);
-	else
-		ret = -KVM_ENOSYS;
-	mhv_set_gpr(vcpu, MHV_RAX, long_mode ? ret : (u32)ret);
-}
-
-static int complete_hypercall(struct mhv_vcpu *vcpu)
-{
-	u64 ret = vcpu->run->hypercall.ret;
-
-	if (mhv_rip(vcpu) != vcpu->pio.rip)
-		return MHV_RESUME;
-	mhv_set_gpr(vcpu, MHV_RAX, mhv_is_64bit_mode(vcpu) ? ret : (u32)ret);
-	return mhv_skip(vcpu, vcpu->pio.next_rip);
-}
-
-/* The guest tells which of its memory is shared with the host: userspace's matter. */
-static int map_gpa_range(struct mhv_vcpu *vcpu, u64 next)
-{
-	bool long_mode = mhv_is_64bit_mode(vcpu);
-	u64 mask = long_mode ? ~0ULL : U32_MAX;
-	u64 gpa = mhv_gpr(vcpu, MHV_RBX) & mask, n = mhv_gpr(vcpu, MHV_RCX) & mask;
-	struct kvm_run *run = vcpu->run;
-
-	if (!PAGE_ALIGNED(gpa) || !n || (gpa >> PAGE_SHIFT) + n <= gpa >> PAGE_SHIFT) {
-		mhv_set_gpr(vcpu, MHV_RAX, (u64)-KVM_EINVAL & mask);
-		return mhv_skip(vcpu, next);
-	}
-	run->exit_reason = KVM_EXIT_HYPERCALL;
-	run->hypercall.nr = KVM_HC_MAP_GPA_RANGE;
-	run->hypercall.args[0] = gpa;
-	run->hypercall.args[1] = n;
-	run->hypercall.args[2] = mhv_gpr(vcpu, MHV_RDX) & mask;
-	mhv_hypercall_long_mode(run, long_mode);
-	vcpu->pio.rip = mhv_rip(vcpu);
-	vcpu->pio.next_rip = next;
-	vcpu->complete = complete_hypercall;
-	return MHV_USER;
-}
-
-static int exit_hypercall(struct mhv_vcpu *vcpu, u64 next)
-{
-	u64 nr = mhv_gpr(vcpu, MHV_RAX);
-
-	if (!mhv_is_64bit_mode(vcpu))
-		nr = (u32)nr;
-	if (unlikely(nr == KVM_HC_MAP_GPA_RANGE) && !mhv_cpl(vcpu) &&
-	    READ_ONCE(vcpu->vm->exit_hypercalls) & BIT(KVM_HC_MAP_GPA_RANGE))
-		return map_gpa_range(vcpu, next);
-	mhv_hypercall(vcpu);
-	return mhv_skip(vcpu, next);
-}
-
-/**
- * mhv_exit_hypercall() - VMMCALL or VMCALL, whichever the CPU has
- * @vcpu: the vCPU
- */
-int mhv_exit_hypercall(struct mhv_vcpu *vcpu)
-{
-	u64 next;
-
-	if (!mhv_backend->next_rip(vcpu, &next))
-		return MHV_RESUME;
-	return exit_hypercall(vcpu, next);
-}
-
 /* ---- port I/O ---- */
 
 static int finish_pio(struct mhv_vcpu *vcpu, u32 val)
@@ -928,58 +768,6 @@ int mhv_exit_npf(struct mhv_vcpu *vcpu, const struct mhv_npf_exit *npf)
 
 /* ---- events of the CPU itself ---- */
 
-/* How VMCALL (0f 01 c1) and VMMCALL (0f 01 d9) differ. */
-#define VMCALL_BYTE	0xc1
-#define VMMCALL_BYTE	0xd9
-
-/*
- * Have the guest execute what its CPU knows, from the next time on.  Where it
- * may not write its code, or the instruction lies on two pages, each one faults
- * as this one did.
- */
-static void patch_hypercall(struct mhv_vcpu *vcpu, u64 linear, const u8 *bytes)
-{
-	u8 other = bytes[2] ^ VMCALL_BYTE ^ VMMCALL_BYTE;
-	u32 access = MHV_ACC_WRITE;
-	struct mhv_walk walk;
-
-	if (offset_in_page(linear) > PAGE_SIZE - 3)
-		return;
-	if (mhv_cpl(vcpu) == 3)
-		access |= MHV_ACC_USER;
-	if (!mhv_walk(vcpu, linear, access, &walk))
-		mhv_gmem_write(vcpu->vm, walk.gpa + 2, &other, 1);
-}
-
-/*
- * VMCALL on a CPU whose hypercall is VMMCALL, and the reverse, are #UD.  A
- * guest may have been moved here from the other kind: it is served.
- */
-static bool is_foreign_hypercall(struct mhv_vcpu *vcpu)
-{
-	struct mhv_walk walk;
-	bool is = false;
-	u8 bytes[3];
-	u64 linear;
-	int idx;
-
-	if (vcpu->vm->disabled_quirks & KVM_X86_QUIRK_FIX_HYPERCALL_INSN)
-		return false;
-	mhv_state_need(vcpu, MHV_G_SEG);
-	linear = vcpu->state.rip;
-	if (!mhv_is_64bit_mode(vcpu))
-		linear = (u32)(linear + vcpu->state.seg[MHV_CS].base);
-	idx = srcu_read_lock(&vcpu->vm->srcu);
-	if (mhv_fetch(vcpu, linear, bytes, sizeof(bytes), &walk) == sizeof(bytes) &&
-	    bytes[0] == 0x0f && bytes[1] == 0x01 &&
-	    (bytes[2] == VMCALL_BYTE || bytes[2] == VMMCALL_BYTE)) {
-		is = true;
-		patch_hypercall(vcpu, linear, bytes);
-	}
-	srcu_read_unlock(&vcpu->vm->srcu, idx);
-	return is;
-}
-
 /**
  * mhv_exit_exception() - an intercepted exception
  * @vcpu: the vCPU
@@ -996,8 +784,8 @@ int mhv_exit_exception(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
 		return debug_exit(vcpu, ev->vector, 0);
 	if (ev->vector == X86_TRAP_UD && mhv_emul_forced(vcpu))
 		return mhv_emulate(vcpu, NULL, 0);
-	if (ev->vector == X86_TRAP_UD && is_foreign_hypercall(vcpu))
-		return exit_hypercall(vcpu, vcpu->state.rip + 3);
+	if (ev->vector == X86_TRAP_UD && mhv_foreign_hypercall(vcpu))
+		return mhv_hypercall_at(vcpu, vcpu->state.rip + 3);
 	mhv_queue_event(vcpu, ev);
 	return MHV_RESUME;
 }

@@ -735,6 +735,9 @@ int mhv_emulation_failure(struct mhv_vcpu *vcpu, const u8 *bytes, unsigned int n
 int mhv_hlt(struct mhv_vcpu *vcpu);
 int mhv_skip(struct mhv_vcpu *vcpu, u64 next_rip);
 void mhv_hypercall(struct mhv_vcpu *vcpu);
+int mhv_hypercall_at(struct mhv_vcpu *vcpu, u64 next);
+bool mhv_foreign_hypercall(struct mhv_vcpu *vcpu);
+bool mhv_yield_to(struct mhv_vcpu *vcpu);
 bool mhv_pv_allows(struct mhv_vcpu *vcpu, unsigned int feature);
 bool mhv_dr_access(struct mhv_vcpu *vcpu, unsigned int *dr);
 int mhv_user_pio(struct mhv_vcpu *vcpu, u16 port, unsigned int size,
