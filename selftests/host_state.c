@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * host_state.c - what a guest does to its registers stays in it: after exits, and after a guest
- * that never came back by itself, the host process has its own MSRs, segments and FPU.
+ * that never came back by itself, the host process has its own MSRs, segments, FPU, breakpoints
+ * and control of speculation; and none of them reaches the guest.
  */
+#include <fcntl.h>
+#include <linux/hw_breakpoint.h>
+#include <linux/perf_event.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <sys/syscall.h>
 
 #include "guest.h"
@@ -149,4 +154,161 @@ TEST(after_a_signal)
 		set_own_state();
 		expect_own_state(own_fs, mxcsr);
 	}
+}
+
+/* ---- debug registers: the guest and the host each watch the same address of their own ---- */
+
+#define DR7_WATCH0	(BIT(0) | BIT(1) | BIT(8) | BIT(9) | 1 << 16 | 3 << 18)	/* writes, 4 bytes */
+
+static volatile u32 watched;
+static volatile u64 traps;
+
+static void on_trap(struct isr_frame *frame)
+{
+	(void)frame;
+	traps++;
+	asm volatile("mov %0, %%dr6" : : "r" (0xffff0ff0UL));
+}
+
+/* Alternately with its own breakpoint on, and off; the host's may never be seen. */
+static void watching_guest(void)
+{
+	u64 dr7;
+
+	isr_table[1] = on_trap;
+	for (u64 i = 0;; i++) {
+		asm volatile("mov %0, %%dr7" : : "r" (i & 1 ? DR7_WATCH0 | BIT(10) : BIT(10)));
+		asm volatile("mov %0, %%dr0" : : "r" (&watched));
+		traps = 0;
+		watched = i;
+		guest_sync(traps);
+		asm volatile("mov %%dr7, %0" : "=r" (dr7));
+		GUEST_EXPECT_EQ(dr7, i & 1 ? DR7_WATCH0 | BIT(10) : BIT(10));
+	}
+}
+
+static void run_watching_guest(int counter)
+{
+	struct vcpu *vcpu = guest_new(watching_guest);
+	u64 count, before;
+
+	for (int i = 0; i < 20; i++) {
+		if (counter >= 0)
+			ASSERT_EQ(read(counter, &before, 8), 8);
+		/* A trap of the guest's here would be a SIGTRAP, and the end. */
+		EXPECT_EQ(run_sync(vcpu), i & 1);
+		watched = i;
+		if (counter < 0)
+			continue;
+		ASSERT_EQ(read(counter, &count, 8), 8);
+		EXPECT_EQ(count - before, 1);
+	}
+}
+
+TEST(breakpoints_of_the_guest)
+{
+	run_watching_guest(-1);
+}
+
+/* QEMU's emulation ends with a fault of its own if a host that watches something enters a guest. */
+static int emulated_by_qemu(void)
+{
+	struct cpuid_regs r = guest_cpuid(0x40000000, 0);
+
+	return guest_cpuid(1, 0).c >> 31 && r.b == 0x54474354;		/* "TCGTCGTCGTCG" */
+}
+
+TEST(breakpoints_of_the_host)
+{
+	struct perf_event_attr attr = {
+		.type = PERF_TYPE_BREAKPOINT, .size = sizeof(attr), .bp_type = HW_BREAKPOINT_W,
+		.bp_addr = (uintptr_t)&watched, .bp_len = HW_BREAKPOINT_LEN_4,
+	};
+	u64 count;
+	int counter;
+
+	if (emulated_by_qemu())
+		test_skip("QEMU does not survive it");
+	counter = syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
+	if (counter < 0)
+		test_skip("no breakpoint to be had: %s", strerror(errno));
+	watched = 1;
+	ASSERT_EQ(read(counter, &count, 8), 8);
+	if (count != 1)
+		test_skip("this host's own breakpoints do not work");
+	run_watching_guest(counter);
+}
+
+/* ---- MSRs, as the kernel reads them ---- */
+
+static const u32 host_msrs[] = {
+	0x3b, 0x48, 0xda0, 0x174, 0x175, 0x176, 0x1d9, 0x277, 0xc0000080, 0xc0000081, 0xc0000082,
+	0xc0000083, 0xc0000084, 0xc0000102, 0xc0000103, 0xc0010117, 0xc001011f,
+};
+
+static int msr_open(void)
+{
+	char path[40];
+	int fd;
+
+	snprintf(path, sizeof(path), "/dev/cpu/%d/msr", sched_getcpu());
+	fd = open(path, O_RDONLY);
+	if (fd < 0 && !system("modprobe -q msr 2> /dev/null"))
+		fd = open(path, O_RDONLY);
+	if (fd < 0)
+		test_skip("%s: %s", path, strerror(errno));
+	return fd;
+}
+
+/* Those that cannot be read count as 0, before and after. */
+static void msrs_read(int fd, u64 *values)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(host_msrs); i++)
+		if (pread(fd, &values[i], 8, host_msrs[i]) != 8)
+			values[i] = 0;
+}
+
+static void speculative_guest(void)
+{
+	u64 value = 0, odd = 0;
+
+	for (;;) {
+		spoil();
+		wrmsr_try(0xda0, 0);
+		wrmsr_try(0xc0000103, 0x12345);
+		wrmsr_try(0x1d9, 1);
+		wrmsr_try(0x3b, 0x1000);
+		/* SPEC_CTRL, on and off; after an exit it is what it was set to. */
+		odd = !odd;
+		if (wrmsr_try(0x48, odd) == 256) {
+			guest_sync(1);
+			GUEST_EXPECT_EQ(rdmsr_try(0x48, &value), 256);
+			GUEST_EXPECT_EQ(value, odd);
+		} else {
+			guest_sync(0);
+		}
+	}
+}
+
+TEST(msrs_of_the_host)
+{
+	u64 before[ARRAY_SIZE(host_msrs)], after[ARRAY_SIZE(host_msrs)], has = 0;
+	struct vcpu *vcpu;
+	int fd;
+
+	stay_on_one_cpu();
+	fd = msr_open();
+	vcpu = guest_new(speculative_guest);
+	msrs_read(fd, before);
+	for (int i = 0; i < 6; i++) {
+		has |= run_sync(vcpu);
+		msrs_read(fd, after);
+		for (size_t k = 0; k < ARRAY_SIZE(host_msrs); k++)
+			if (after[k] != before[k])
+				test_fail(__FILE__, __LINE__, "MSR %#x is %#llx, was %#llx",
+					  host_msrs[k], (unsigned long long)after[k],
+					  (unsigned long long)before[k]);
+	}
+	if (!has)
+		test_info("this CPU has no SPEC_CTRL for guests");
 }

@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * mem_charged.c - what a guest can make the host allocate is charged to its VMM's cgroup: nested
+ * page tables, of which a guest that touches a page here and there needs many. Under a limit that
+ * is too low the VMM gets ENOMEM or is killed, and nobody else notices.
+ */
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "guest.h"
+#include "vm.h"
+
+#define GIB		(1ULL << 30)
+#define SLOTS		12		/* of 1 GiB each, all the same memory of the VMM's */
+#define FIRST_GPA	(4 * GIB)
+#define TABLES		(SLOTS * 512)	/* one for each 2 MiB */
+#define LIMIT		"16777216"	/* tables for two thirds of it, and nothing else */
+
+static char group[64];
+
+static int write_file(const char *dir, const char *name, const char *text)
+{
+	char path[160];
+	int fd, ok;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return 0;
+	ok = write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+	close(fd);
+	return ok;
+}
+
+static u64 read_file(const char *name)
+{
+	char path[160], text[32] = "";
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/%s", group, name);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ASSERT_TRUE(fd >= 0);
+	ASSERT_TRUE(read(fd, text, sizeof(text) - 1) > 0);
+	close(fd);
+	return strtoull(text, NULL, 10);
+}
+
+static void make_group(void)
+{
+	static const char root[] = "/sys/fs/cgroup";
+
+	snprintf(group, sizeof(group), "%s/minihv-test-%d", root, getpid());
+	if (!write_file(root, "cgroup.subtree_control", "+memory") || mkdir(group, 0755))
+		test_skip("no cgroup can be made with a limit of memory");
+	write_file(group, "memory.swap.max", "0");
+}
+
+static void join_group(void)
+{
+	char pid[16];
+
+	snprintf(pid, sizeof(pid), "%d", getpid());
+	ASSERT_TRUE(write_file(group, "cgroup.procs", pid));
+}
+
+static void sparse_guest(void)
+{
+	for (u64 at = FIRST_GPA; at < FIRST_GPA + SLOTS * GIB; at += 0x200000)
+		(void)*(volatile u64 *)at;
+	guest_done();
+}
+
+/* Page tables of the guest's for what is above 4 GiB; it maps 2 MiB at a time. */
+static void map_slots(struct vm *vm)
+{
+	u64 *pdpt = (u64 *)(vm->ram + GUEST_PT + 0x1000);
+	u8 *memory = mem_alloc(GIB);
+
+	/* The page of zeroes, everywhere: nothing of it is charged to anybody. */
+	madvise(memory, GIB, MADV_NOHUGEPAGE);
+	for (u64 i = 0; i < SLOTS; i++) {
+		u64 gpa = FIRST_GPA + i * GIB, table = GUEST_FREE + i * 4096;
+		u64 *pd = (u64 *)(vm->ram + table);
+
+		ASSERT_RET(vm_slot(vm, 1 + i, 0, gpa, GIB, memory), 0);
+		pdpt[4 + i] = table | PTE_P | PTE_W | PTE_U;
+		for (u64 k = 0; k < 512; k++)
+			pd[k] = (gpa + k * 0x200000) | PTE_P | PTE_W | PTE_PS;
+	}
+}
+
+TEST(tables_are_charged)
+{
+	struct vcpu *vcpu;
+	u64 before, after;
+
+	make_group();
+	join_group();
+	vcpu = guest_new(sparse_guest);
+	map_slots(vcpu->vm);
+	before = read_file("memory.current");
+	run_done(vcpu);
+	after = read_file("memory.current");
+	test_info("%llu KiB before, %llu KiB after", (unsigned long long)before >> 10,
+		  (unsigned long long)after >> 10);
+	/* Charges are made in batches; a few may be under way. */
+	EXPECT_GE(after - before, TABLES * 4096 * 9 / 10);
+	/* And all of it goes with the VM. */
+	vm_free(vcpu->vm);
+	for (int i = 0; i < 100 && read_file("memory.current") > after - TABLES * 2048; i++)
+		usleep(20000);
+	EXPECT_TRUE(read_file("memory.current") <= after - TABLES * 2048);
+	write_file("/sys/fs/cgroup", "cgroup.procs", "0");
+	rmdir(group);
+}
+
+/* In a process that may be killed; its status is 2 for ENOMEM. */
+static void squeezed(void)
+{
+	struct vcpu *vcpu;
+	long r;
+
+	join_group();
+	vcpu = guest_new(sparse_guest);
+	map_slots(vcpu->vm);
+	if (!write_file(group, "memory.max", LIMIT))
+		_exit(3);
+	do
+		r = ioctl(vcpu->fd, KVM_RUN, 0);
+	while (r < 0 && errno == EINTR);
+	_exit(r < 0 && errno == ENOMEM ? 2 : r < 0 ? 4 : 0);
+}
+
+static void nothing_guest(void)
+{
+	guest_done();
+}
+
+TEST(a_limit_holds)
+{
+	int status;
+	pid_t pid;
+
+	make_group();
+	fflush(stdout);
+	pid = fork();
+	if (!pid)
+		squeezed();
+	ASSERT_EQ(waitpid(pid, &status, 0), pid);
+	test_info("status %#x, at most %llu KiB", status,
+		  (unsigned long long)read_file("memory.current") >> 10);
+	EXPECT_TRUE((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) ||
+		    (WIFEXITED(status) && WEXITSTATUS(status) == 2));
+	rmdir(group);
+	run_done(guest_new(nothing_guest));
+}
