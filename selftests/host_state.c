@@ -158,7 +158,8 @@ TEST(after_a_signal)
 
 /* ---- debug registers: the guest and the host each watch the same address of their own ---- */
 
-#define DR7_WATCH0	(BIT(0) | BIT(1) | BIT(8) | BIT(9) | 1 << 16 | 3 << 18)	/* writes, 4 bytes */
+/* Writes of 4 bytes. */
+#define DR7_WATCH0	(BIT(0) | BIT(1) | BIT(8) | BIT(9) | 1 << 16 | 3 << 18)
 
 static volatile u32 watched;
 static volatile u64 traps;
@@ -187,11 +188,21 @@ static void watching_guest(void)
 	}
 }
 
+/* QEMU forgets what is watched when a guest is entered and left, and ends with a fault. */
+static int emulated_by_qemu(void)
+{
+	struct cpuid_regs r = guest_cpuid(0x40000000, 0);
+
+	return guest_cpuid(1, 0).c >> 31 && r.b == 0x54474354;		/* "TCGTCGTCGTCG" */
+}
+
 static void run_watching_guest(int counter)
 {
 	struct vcpu *vcpu = guest_new(watching_guest);
 	u64 count, before;
 
+	if (emulated_by_qemu())
+		test_skip("QEMU does not survive it");
 	for (int i = 0; i < 20; i++) {
 		if (counter >= 0)
 			ASSERT_EQ(read(counter, &before, 8), 8);
@@ -210,14 +221,6 @@ TEST(breakpoints_of_the_guest)
 	run_watching_guest(-1);
 }
 
-/* QEMU's emulation ends with a fault of its own if a host that watches something enters a guest. */
-static int emulated_by_qemu(void)
-{
-	struct cpuid_regs r = guest_cpuid(0x40000000, 0);
-
-	return guest_cpuid(1, 0).c >> 31 && r.b == 0x54474354;		/* "TCGTCGTCGTCG" */
-}
-
 TEST(breakpoints_of_the_host)
 {
 	struct perf_event_attr attr = {
@@ -227,8 +230,6 @@ TEST(breakpoints_of_the_host)
 	u64 count;
 	int counter;
 
-	if (emulated_by_qemu())
-		test_skip("QEMU does not survive it");
 	counter = syscall(SYS_perf_event_open, &attr, 0, -1, -1, 0);
 	if (counter < 0)
 		test_skip("no breakpoint to be had: %s", strerror(errno));
@@ -268,12 +269,35 @@ static void msrs_read(int fd, u64 *values)
 			values[i] = 0;
 }
 
+static u64 xgetbv0(void)
+{
+	u32 a, d;
+
+	asm volatile("xgetbv" : "=a" (a), "=d" (d) : "c" (0));
+	return a | (u64)d << 32;
+}
+
+/* XCR0 without what the host has in its own. */
+static void spoil_xcr0(void)
+{
+	u64 a, c = 0, d = 0;
+
+	if (!(guest_cpuid(1, 0).c & BIT(26)))
+		return;
+	asm volatile("mov %%cr4, %0" : "=r" (a));
+	asm volatile("mov %0, %%cr4" : : "r" (a | CR4_OSXSAVE));
+	a = 1;
+	GUEST_TRY("xsetbv", a, c, d);
+	GUEST_EXPECT_EQ(xgetbv0(), 1);
+}
+
 static void speculative_guest(void)
 {
 	u64 value = 0, odd = 0;
 
 	for (;;) {
 		spoil();
+		spoil_xcr0();
 		wrmsr_try(0xda0, 0);
 		wrmsr_try(0xc0000103, 0x12345);
 		wrmsr_try(0x1d9, 1);
@@ -294,6 +318,7 @@ TEST(msrs_of_the_host)
 {
 	u64 before[ARRAY_SIZE(host_msrs)], after[ARRAY_SIZE(host_msrs)], has = 0;
 	struct vcpu *vcpu;
+	u64 xcr0 = guest_cpuid(1, 0).c & BIT(27) ? xgetbv0() : 0;
 	int fd;
 
 	stay_on_one_cpu();
@@ -303,6 +328,8 @@ TEST(msrs_of_the_host)
 	for (int i = 0; i < 6; i++) {
 		has |= run_sync(vcpu);
 		msrs_read(fd, after);
+		if (xcr0)
+			EXPECT_EQ(xgetbv0(), xcr0);
 		for (size_t k = 0; k < ARRAY_SIZE(host_msrs); k++)
 			if (after[k] != before[k])
 				test_fail(__FILE__, __LINE__, "MSR %#x is %#llx, was %#llx",
