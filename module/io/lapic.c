@@ -1,19 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The local APIC of a vCPU: registers in xAPIC and x2APIC form, IRR and ISR, state.
+ * The local APIC of a vCPU: registers in xAPIC and x2APIC form, IRR and ISR.
  * Entered from exits.c and msr.c (accesses), run.c (what is next), ipi.c and
  * lapic_timer.c (what comes in), vcpu.c (state).
  * No lock: see lapic.h for what other threads may touch.
  * Intel SDM vol. 3, "Advanced Programmable Interrupt Controller (APIC)".
  */
-#include <linux/slab.h>
-
 #include "lapic.h"
 #include "trace.h"
 
 #define LAPIC_PAGE		4096U
-#define LAPIC_VERSION		0x14U
-#define LAPIC_NR_LVT		6U
 #define LAPIC_ESR_SEND_ILLEGAL	5	/* bits of ESR */
 #define LAPIC_ESR_RECV_ILLEGAL	6
 
@@ -44,13 +40,25 @@ int lapic_top(const unsigned long *vectors)
 	return -1;
 }
 
-/* A word of a bitmap of vectors, as its registers show it. */
-static u32 bitmap_reg(const unsigned long *vectors, unsigned int offset)
+/**
+ * lapic_bitmap_reg - a word of a bitmap of vectors, as its registers show it
+ * @vectors: the bitmap
+ * @offset: of the register; bits 6:4 count
+ *
+ * Context: any.
+ */
+u32 lapic_bitmap_reg(const unsigned long *vectors, unsigned int offset)
 {
 	return ((const u32 *)vectors)[(offset >> 4) & 7];
 }
 
-static void update_ppr(struct mhv_lapic *lapic)
+/**
+ * lapic_update_ppr - work the processor priority out anew, from TPR and ISR
+ * @lapic: the LAPIC
+ *
+ * Context: the vCPU's thread.
+ */
+void lapic_update_ppr(struct mhv_lapic *lapic)
 {
 	u32 tpr = lapic_get(lapic, APIC_TASKPRI);
 	u32 isr = lapic->isr_top < 0 ? 0 : lapic->isr_top;
@@ -118,7 +126,7 @@ void mhv_lapic_ack(struct mhv_vcpu *vcpu, u8 vector)
 		lapic_timer_wait(lapic);
 	__set_bit(vector, lapic->isr);
 	lapic->isr_top = vector;
-	update_ppr(lapic);
+	lapic_update_ppr(lapic);
 }
 
 /* @self: on the vCPU's own thread, so it will look without being kicked. */
@@ -247,7 +255,7 @@ void lapic_set_tpr(struct mhv_lapic *lapic, u32 tpr)
 	if (lapic_get(lapic, APIC_TASKPRI) == (tpr & 0xff))
 		return;
 	lapic_set(lapic, APIC_TASKPRI, tpr & 0xff);
-	update_ppr(lapic);
+	lapic_update_ppr(lapic);
 	/* CR8 is to show it, and something may come through now. */
 	mhv_request(lapic->vcpu, MHV_REQ_EVENT);
 }
@@ -281,7 +289,7 @@ void lapic_eoi(struct mhv_lapic *lapic)
 		return;
 	__clear_bit(vector, lapic->isr);
 	lapic->isr_top = lapic_top(lapic->isr);
-	update_ppr(lapic);
+	lapic_update_ppr(lapic);
 	broadcast_eoi(lapic, vector);
 	if (READ_ONCE(lapic->irr_pending) || lapic->vcpu->vapic.page)
 		mhv_request(lapic->vcpu, MHV_REQ_EVENT);
@@ -379,7 +387,14 @@ static int write_address(struct mhv_lapic *lapic, unsigned int offset, u32 val)
 	return 0;
 }
 
-static void set_spiv(struct mhv_lapic *lapic, u32 val)
+/**
+ * lapic_set_spiv - the spurious-interrupt vector register is set: on or off
+ * @lapic: the LAPIC
+ * @val: its value
+ *
+ * Context: the vCPU's thread.
+ */
+void lapic_set_spiv(struct mhv_lapic *lapic, u32 val)
 {
 	bool enabled = val & APIC_SPIV_APIC_ENABLED;
 
@@ -397,7 +412,7 @@ static int write_spiv(struct mhv_lapic *lapic, unsigned int offset, u32 val)
 
 	if (lapic_get(lapic, APIC_LVR) & APIC_LVR_DIRECTED_EOI)
 		mask |= APIC_SPIV_DIRECTED_EOI;
-	set_spiv(lapic, val & mask);
+	lapic_set_spiv(lapic, val & mask);
 	if (lapic->sw_enabled)
 		return 0;
 	for (lvt = APIC_LVTT; lvt <= APIC_LVTERR; lvt += 0x10)
@@ -413,8 +428,13 @@ static int write_esr(struct mhv_lapic *lapic, unsigned int offset, u32 val)
 	return 0;
 }
 
-/* How many LAPICs have LINT0 as an NMI, so that the PIT need not look. */
-static void count_lint0_nmi(struct mhv_lapic *lapic)
+/**
+ * lapic_count_lint0_nmi - count the LAPICs whose LINT0 is an NMI, so that the PIT need not look
+ * @lapic: one whose LINT0 was set
+ *
+ * Context: the vCPU's thread.
+ */
+void lapic_count_lint0_nmi(struct mhv_lapic *lapic)
 {
 	u32 lvt = lapic_get(lapic, APIC_LVT0);
 	bool nmi = (lvt & (APIC_MODE_MASK | APIC_LVT_MASKED)) == APIC_DM_NMI;
@@ -446,7 +466,7 @@ static int write_lvt(struct mhv_lapic *lapic, unsigned int offset, u32 val)
 	if (offset == APIC_LVTT)
 		lapic_timer_set_mode(lapic);
 	if (offset == APIC_LVT0) {
-		count_lint0_nmi(lapic);
+		lapic_count_lint0_nmi(lapic);
 		/* The PIC may have waited for it to be opened. */
 		mhv_request(lapic->vcpu, MHV_REQ_EVENT);
 	}
@@ -484,17 +504,17 @@ static u32 read_tmcct(struct mhv_lapic *lapic, unsigned int offset)
 
 static u32 read_isr(struct mhv_lapic *lapic, unsigned int offset)
 {
-	return bitmap_reg(lapic->isr, offset);
+	return lapic_bitmap_reg(lapic->isr, offset);
 }
 
 static u32 read_tmr(struct mhv_lapic *lapic, unsigned int offset)
 {
-	return bitmap_reg(lapic->tmr, offset);
+	return lapic_bitmap_reg(lapic->tmr, offset);
 }
 
 static u32 read_irr(struct mhv_lapic *lapic, unsigned int offset)
 {
-	return bitmap_reg(lapic->irr, offset);
+	return lapic_bitmap_reg(lapic->irr, offset);
 }
 
 #define XR	BIT(0)		/* may be read in xAPIC mode */
@@ -845,211 +865,4 @@ void mhv_lapic_scan_eoi(struct mhv_vcpu *vcpu)
 		return;
 	bitmap_zero(vcpu->lapic->eoi_exits, LAPIC_VECTORS);
 	mhv_routing_scan_eoi(vcpu, vcpu->lapic->eoi_exits);
-}
-
-/* ---- creation, reset, state ---- */
-
-static bool cpuid_has(struct mhv_vcpu *vcpu, u32 ecx_bit)
-{
-	const struct kvm_cpuid_entry2 *leaf = mhv_cpuid_find(vcpu, 1, 0);
-
-	return leaf && (leaf->ecx & ecx_bit);
-}
-
-/*
- * The IOAPIC in the kernel has no EOI register, so EOIs must be broadcast to
- * it; userspace's may have one.
- */
-static void set_version(struct mhv_lapic *lapic)
-{
-	u32 version = LAPIC_VERSION | (LAPIC_NR_LVT - 1) << 16;
-
-	if (lapic->vcpu->vm->irqchip.mode == MHV_IRQCHIP_SPLIT &&
-	    cpuid_has(lapic->vcpu, BIT(21)))	/* x2APIC */
-		version |= APIC_LVR_DIRECTED_EOI;
-	lapic_set(lapic, APIC_LVR, version);
-}
-
-/**
- * mhv_lapic_cpuid_changed - CPUID was set: what the LAPIC offers follows it
- * @vcpu: the vCPU
- *
- * Context: vcpu->mutex held.
- */
-void mhv_lapic_cpuid_changed(struct mhv_vcpu *vcpu)
-{
-	struct mhv_lapic *lapic = vcpu->lapic;
-
-	set_version(lapic);
-	lapic->timer.mode_mask = APIC_LVT_TIMER_PERIODIC;
-	if (cpuid_has(vcpu, BIT(24)))		/* TSC deadline */
-		lapic->timer.mode_mask |= APIC_LVT_TIMER_TSCDEADLINE;
-}
-
-/**
- * mhv_lapic_create - give a new vCPU its LAPIC
- * @vcpu: the vCPU, which nobody else can see yet
- *
- * mhv_vcpu_reset() brings it to its power-on state.  Returns 0 or -ENOMEM.
- */
-int mhv_lapic_create(struct mhv_vcpu *vcpu)
-{
-	struct mhv_lapic *lapic = kzalloc(sizeof(*lapic), GFP_KERNEL_ACCOUNT);
-
-	if (!lapic)
-		return -ENOMEM;
-	lapic->vcpu = vcpu;
-	lapic->isr_top = -1;
-	lapic_timer_init(lapic);
-	vcpu->lapic = lapic;
-	return 0;
-}
-
-/**
- * mhv_lapic_destroy - free a vCPU's LAPIC, if it has one
- * @vcpu: the vCPU, which nothing can send to any more
- */
-void mhv_lapic_destroy(struct mhv_vcpu *vcpu)
-{
-	if (!vcpu->lapic)
-		return;
-	lapic_timer_cancel(vcpu->lapic);
-	kfree(vcpu->lapic);
-	vcpu->lapic = NULL;
-}
-
-/* The boot CPU's LINT0 is open to the PIC, as firmware would have left it. */
-static u32 reset_lint0(struct mhv_vcpu *vcpu)
-{
-	if (vcpu->id == vcpu->vm->boot_cpu_id &&
-	    !(vcpu->vm->disabled_quirks & KVM_X86_QUIRK_LINT0_REENABLED))
-		return APIC_DM_EXTINT;
-	return APIC_LVT_MASKED;
-}
-
-/**
- * mhv_lapic_reset - power-on state, or what INIT leaves
- * @vcpu: the vCPU; its IA32_APIC_BASE is already reset
- * @init: INIT, which leaves id and mode
- *
- * Context: the vCPU's thread.
- */
-void mhv_lapic_reset(struct mhv_vcpu *vcpu, bool init)
-{
-	struct mhv_lapic *lapic = vcpu->lapic;
-	u32 id = lapic_get(lapic, APIC_ID), ldr = lapic_get(lapic, APIC_LDR);
-	unsigned int lvt;
-
-	lapic_timer_cancel(lapic);
-	memset(lapic->regs, 0, sizeof(lapic->regs));
-	lapic_set(lapic, APIC_ID, init ? id : vcpu->id << 24);
-	lapic_set(lapic, APIC_LDR, lapic->x2apic ? ldr : 0);
-	lapic_set(lapic, APIC_DFR, APIC_DFR_FLAT);
-	set_version(lapic);
-	for (lvt = APIC_LVTT; lvt <= APIC_LVTERR; lvt += 0x10)
-		lapic_set(lapic, lvt, APIC_LVT_MASKED);
-	lapic_set(lapic, APIC_LVT0, reset_lint0(vcpu));
-	count_lint0_nmi(lapic);
-	set_spiv(lapic, 0xff);
-	lapic_timer_reset(lapic);
-
-	bitmap_zero(lapic->irr, LAPIC_VECTORS);
-	bitmap_zero(lapic->isr, LAPIC_VECTORS);
-	bitmap_zero(lapic->tmr, LAPIC_VECTORS);
-	lapic->isr_top = -1;
-	WRITE_ONCE(lapic->irr_pending, false);
-	lapic->errors = 0;
-	update_ppr(lapic);
-	mhv_vapic_reset(vcpu);
-	/* Its owner will write registers before anybody has reason to hurry. */
-	lapic_map_stale(vcpu->vm);
-}
-
-static u32 *state_reg(struct kvm_lapic_state *state, unsigned int offset)
-{
-	return (u32 *)(state->regs + offset);
-}
-
-/* x2APIC ids are 32 bits wide, but userspace may not know yet. */
-static bool wide_ids(struct mhv_vcpu *vcpu)
-{
-	return vcpu->vm->caps & BIT(MHV_VMCAP_X2APIC_32BIT);
-}
-
-/**
- * mhv_lapic_get_state - KVM_GET_LAPIC
- * @vcpu: the vCPU
- * @state: filled, as an xAPIC's page
- *
- * Context: vcpu->mutex held.  Returns 0.
- */
-int mhv_lapic_get_state(struct mhv_vcpu *vcpu, struct kvm_lapic_state *state)
-{
-	struct mhv_lapic *lapic = vcpu->lapic;
-	u32 count = lapic_timer_saved(lapic);
-	unsigned int i;
-
-	memset(state, 0, sizeof(*state));
-	for (i = 0; i < ARRAY_SIZE(lapic->regs); i++)
-		*state_reg(state, i << 4) = lapic->regs[i];
-	for (i = 0; i < 0x80; i += 0x10) {
-		*state_reg(state, APIC_ISR + i) = bitmap_reg(lapic->isr, i);
-		*state_reg(state, APIC_TMR + i) = bitmap_reg(lapic->tmr, i);
-		*state_reg(state, APIC_IRR + i) = bitmap_reg(lapic->irr, i);
-	}
-	*state_reg(state, APIC_TMCCT) = count;
-	if (lapic->x2apic && !wide_ids(vcpu))
-		*state_reg(state, APIC_ID) <<= 24;
-	return 0;
-}
-
-static void set_bitmaps(struct mhv_lapic *lapic, struct kvm_lapic_state *state)
-{
-	unsigned int i;
-
-	for (i = 0; i < 8; i++) {
-		((u32 *)lapic->isr)[i] = *state_reg(state, APIC_ISR + (i << 4));
-		((u32 *)lapic->tmr)[i] = *state_reg(state, APIC_TMR + (i << 4));
-		((u32 *)lapic->irr)[i] = *state_reg(state, APIC_IRR + (i << 4));
-	}
-	lapic->isr_top = lapic_top(lapic->isr);
-	WRITE_ONCE(lapic->irr_pending, true);
-}
-
-/**
- * mhv_lapic_set_state - KVM_SET_LAPIC
- * @vcpu: the vCPU
- * @state: any bytes are safe
- *
- * Context: vcpu->mutex held; may sleep.  Returns 0, or -EINVAL for an x2APIC
- * id that is not this vCPU's, which no LAPIC can have.
- */
-int mhv_lapic_set_state(struct mhv_vcpu *vcpu, const struct kvm_lapic_state *state)
-{
-	struct kvm_lapic_state s = *state;
-	struct mhv_lapic *lapic = vcpu->lapic;
-	u32 *id = state_reg(&s, APIC_ID);
-	unsigned int i;
-
-	if (lapic->x2apic) {
-		if (!wide_ids(vcpu))
-			*id >>= 24;
-		else if (*id != vcpu->id)
-			return -EINVAL;
-		*state_reg(&s, APIC_LDR) = lapic_x2apic_ldr(*id);
-	}
-	lapic_timer_cancel(lapic);
-	for (i = 0; i < ARRAY_SIZE(lapic->regs); i++)
-		lapic_set(lapic, i << 4, *state_reg(&s, i << 4));
-	lapic_set(lapic, APIC_TMCCT, 0);
-	set_spiv(lapic, lapic_get(lapic, APIC_SPIV));
-	set_version(lapic);
-	set_bitmaps(lapic, &s);
-	update_ppr(lapic);
-	count_lint0_nmi(lapic);
-	lapic_timer_restore(lapic, *state_reg(&s, APIC_TMCCT));
-	lapic_map_stale(vcpu->vm);
-	lapic_map_update(vcpu->vm);
-	mhv_request(vcpu, MHV_REQ_EVENT);
-	return 0;
 }

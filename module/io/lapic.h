@@ -18,6 +18,7 @@
 #define ICR_SHORTHAND	(3U << 18)
 
 #define LAPIC_VECTORS	256
+#define LAPIC_NR_LVT	6U
 #define LAPIC_FIRST_VECTOR 16	/* those below are for exceptions: illegal here */
 
 /* lapic->events */
@@ -111,6 +112,10 @@ static inline u32 lapic_x2apic_ldr(u32 id)
 bool lapic_accept(struct mhv_lapic *lapic, const struct mhv_apic_msg *msg, bool self);
 
 int lapic_top(const unsigned long *vectors);
+u32 lapic_bitmap_reg(const unsigned long *vectors, unsigned int offset);
+void lapic_update_ppr(struct mhv_lapic *lapic);
+void lapic_set_spiv(struct mhv_lapic *lapic, u32 val);
+void lapic_count_lint0_nmi(struct mhv_lapic *lapic);
 void lapic_eoi(struct mhv_lapic *lapic);
 void lapic_set_tpr(struct mhv_lapic *lapic, u32 tpr);
 

@@ -18,13 +18,11 @@
 
 #include "backend.h"
 #include "compat.h"
+#include "hostpage.h"
 
 #define LEVEL_BITS	9
 #define LEVEL_ENTRIES	BIT(LEVEL_BITS)
 
-/* Levels: 1 maps pages of 4 KiB, 2 large ones of 2 MiB. */
-#define LEVEL_PAGE	1
-#define LEVEL_LARGE	2
 #define LARGE_PAGES	BIT(LEVEL_BITS)		/* small pages in a large one */
 
 /* Frames that are zapped or protected before another may have mmu_lock. */
@@ -36,23 +34,6 @@
 #define MAX_TRIES	4
 
 #define PTE_ADDR	GENMASK_ULL(51, PAGE_SHIFT)
-
-/**
- * struct host_page - what the VMM has at an address
- * @pfn: the frame, of the very page
- * @level: how large a page the VMM's page table maps there
- * @writable: may be mapped writable, for the VMM's mapping is and is dirty:
- *	whatever makes that page clean again calls the notifier
- * @device: not RAM
- * @page: a reference to put, or NULL
- */
-struct host_page {
-	kvm_pfn_t pfn;
-	u8 level;
-	bool writable;
-	bool device;
-	struct page *page;
-};
 
 /**
  * struct fault - a nested fault being handled
@@ -117,179 +98,6 @@ static void table_count(struct mhv_mmu *mmu, u64 *table, int n)
 {
 	atomic_long_add(n, &mmu->pages);
 	mod_lruvec_page_state(virt_to_page(table), NR_SECONDARY_PAGETABLE, n);
-}
-
-/* ---- what the host has at an address ---- */
-
-#ifdef _PAGE_DEVMAP
-#define HOST_ODD	(_PAGE_SPECIAL | _PAGE_DEVMAP)
-#else
-#define HOST_ODD	_PAGE_SPECIAL
-#endif
-
-/*
- * A leaf of the VMM's page tables: may the guest have it?  Not what has no
- * struct page, or one with a life of its own; not for a write what is not
- * writable, or still clean: the slow path makes it dirty properly.
- */
-static bool host_leaf(u64 pte, unsigned int level, bool write, struct host_page *hp)
-{
-	const u64 wanted = _PAGE_PRESENT | _PAGE_USER;
-
-	if ((pte & (wanted | HOST_ODD)) != wanted)
-		return false;
-	hp->writable = (pte & (_PAGE_RW | _PAGE_DIRTY)) == (_PAGE_RW | _PAGE_DIRTY);
-	if (write && !hp->writable)
-		return false;
-	hp->level = level;
-	hp->device = false;
-	hp->page = NULL;
-	return true;
-}
-
-/*
- * Look the page up in the VMM's page tables.  Interrupts are off for as long
- * as the tables are read: that keeps them from being freed, as it does for
- * the kernel's own lock-free walks.
- *
- * Returns: whether @hp has been filled.  If not, host_fault() knows more.
- */
-static bool host_lookup(struct mm_struct *mm, unsigned long hva, bool write,
-			struct host_page *hp)
-{
-	unsigned long flags;
-	bool found = false;
-	pgd_t pgd;
-	p4d_t p4d;
-	pud_t pud;
-	pmd_t pmd;
-	pte_t pte;
-
-	local_irq_save(flags);
-	pgd = READ_ONCE(*pgd_offset(mm, hva));
-	if (pgd_none(pgd))
-		goto out;
-	p4d = READ_ONCE(*p4d_offset(&pgd, hva));
-	if (p4d_none(p4d) || !p4d_present(p4d))
-		goto out;
-	pud = READ_ONCE(*pud_offset(&p4d, hva));
-	if (pud_none(pud) || !pud_present(pud))
-		goto out;
-	if (pud_val(pud) & _PAGE_PSE) {
-		hp->pfn = pud_pfn(pud) + ((hva & ~PUD_MASK) >> PAGE_SHIFT);
-		found = host_leaf(pud_val(pud), LEVEL_LARGE, write, hp);
-		goto out;
-	}
-	pmd = READ_ONCE(*pmd_offset(&pud, hva));
-	if (pmd_none(pmd) || !(pmd_val(pmd) & _PAGE_PRESENT))
-		goto out;
-	if (pmd_val(pmd) & _PAGE_PSE) {
-		hp->pfn = pmd_pfn(pmd) + ((hva & ~PMD_MASK) >> PAGE_SHIFT);
-		found = host_leaf(pmd_val(pmd), LEVEL_LARGE, write, hp);
-		goto out;
-	}
-	pte = READ_ONCE(*pte_offset_kernel(&pmd, hva));
-	hp->pfn = pte_pfn(pte);
-	found = host_leaf(pte_val(pte), LEVEL_PAGE, write, hp);
-out:
-	local_irq_restore(flags);
-	return found;
-}
-
-/*
- * A range without struct pages, that a driver gave to the VMM by mmap().
- * Returns as host_fault(), and -EROFS for a write to what may only be read.
- */
-static int host_device(unsigned long hva, bool write, struct host_page *hp)
-{
-	struct mm_struct *mm = current->mm;
-	struct vm_area_struct *vma;
-	bool unlocked = false;
-	unsigned long pfn = 0;
-	int r = -EFAULT;
-
-	mmap_read_lock(mm);
-	vma = find_vma_intersection(mm, hva, hva + 1);
-	if (!vma || !(vma->vm_flags & (VM_IO | VM_PFNMAP)))
-		goto out;
-	r = mhv_follow_pfnmap(vma, hva, &pfn, &hp->writable);
-	if (!r && write && !(vma->vm_flags & VM_WRITE)) {
-		r = -EROFS;
-	} else if (r || (write && !hp->writable)) {
-		/* The driver is asked for the page; lock and VMA may be others then. */
-		r = fixup_user_fault(mm, hva, write ? FAULT_FLAG_WRITE : 0, &unlocked);
-		if (!r)
-			r = -EAGAIN;
-	}
-	hp->pfn = pfn;
-	hp->level = LEVEL_PAGE;
-	hp->device = !page_is_ram(pfn);
-	hp->page = NULL;
-out:
-	mmap_read_unlock(mm);
-	return r;
-}
-
-/*
- * Have the kernel make the page present, and for a write writable and dirty.
- * Sleeps: the page may have to be allocated, copied, or read from swap.
- *
- * Returns: 0 and @hp filled, with a reference; -EAGAIN to look again; -EINTR
- * if a signal is pending; -EHWPOISON; -EFAULT.
- */
-static int host_fault(unsigned long hva, bool write, struct host_page *hp)
-{
-	struct page *page;
-	long r;
-
-	r = get_user_pages_unlocked(hva, 1, &page, FOLL_HWPOISON | MHV_FOLL_FAULT |
-				    (write ? FOLL_WRITE : 0));
-	if (r != 1) {
-		if (r == -EHWPOISON)
-			return r;
-		if ((r == -EINTR || r == -ERESTARTSYS || r == -EAGAIN) && signal_pending(current))
-			return -EINTR;
-		return host_device(hva, write, hp);
-	}
-	if (write && !PageDirty(page))
-		set_page_dirty_lock(page);
-	hp->pfn = page_to_pfn(page);
-	hp->level = LEVEL_PAGE;
-	hp->writable = write;
-	hp->device = false;
-	hp->page = page;
-	return 0;
-}
-
-static void host_put(struct host_page *hp)
-{
-	if (hp->page)
-		put_page(hp->page);
-	hp->page = NULL;
-}
-
-/*
- * Find the page by whatever way it takes.  The quick look-up is tried again
- * after the slow path: it knows whether the page is part of a large one.
- */
-static int host_find(struct fault *f, struct host_page *hp)
-{
-	struct mm_struct *mm = f->vm->mm;
-	struct host_page quick;
-	int r;
-
-	f->seq = READ_ONCE(f->vm->mmu.seq);
-	smp_rmb();	/* pairs with the wmb in invalidate_end() */
-	if (likely(host_lookup(mm, f->hva, f->write, hp)))
-		return 0;
-	if (current->mm != mm)
-		return -EFAULT;
-	r = host_fault(f->hva, f->write, hp);
-	if (!r && hp->page && host_lookup(mm, f->hva, f->write, &quick)) {
-		host_put(hp);
-		*hp = quick;
-	}
-	return r;
 }
 
 /* ---- flushing and freeing ---- */
@@ -561,8 +369,11 @@ static int fill_tables(struct fault *f)
 static int fault_try(struct fault *f)
 {
 	struct host_page hp;
-	int r = host_find(f, &hp);
+	int r;
 
+	f->seq = READ_ONCE(f->vm->mmu.seq);
+	smp_rmb();	/* pairs with the wmb in invalidate_end() */
+	r = host_find(f->vm->mm, f->hva, f->write, &hp);
 	if (unlikely(r))
 		return r;
 	r = map_valid(f, &hp);
@@ -909,7 +720,7 @@ static void invalidate_end(struct mmu_notifier *mn, const struct mmu_notifier_ra
 	struct mhv_vm *vm = notifier_vm(mn);
 
 	write_lock(&vm->mmu_lock);
-	smp_wmb();	/* the VMM's page table first: pairs with the rmb in host_find() */
+	smp_wmb();	/* the VMM's page table first: pairs with the rmb in fault_try() */
 	WRITE_ONCE(vm->mmu.seq, vm->mmu.seq + 1);
 	vm->mmu.invalidating--;
 	write_unlock(&vm->mmu_lock);
