@@ -25,8 +25,33 @@
 	.quad	91b, 92b, 93b, 94b - 93b, \mask
 	.endm
 
+	.set	IMAGE, 52		/* 8 bytes each */
+
+	/* The same after zeroes for FXSAVE's image; STORES and LOADS of 8 bytes. */
+	.macro	image	stores, loads, insn
+	.pushsection .rodata.str
+91:	.asciz	"\insn"
+92:	.rept	\stores
+	.ascii	"w8"
+	.endr
+	.rept	\loads
+	.ascii	"r8"
+	.endr
+	.asciz	""
+	.popsection
+	.pushsection .rodata.code
+93:	xorl	%eax, %eax
+	movl	$IMAGE, %ecx
+	movq	%rbx, %rdi
+	rep stosq
+	\insn
+94:
+	.popsection
+	.quad	91b, 92b, 93b, 94b - 93b, ALL
+	.endm
+
 	.section .rodata
-	.globl	insn_rows, insn_rows_end
+	.globl	insn_rows, insn_rows_end, more_rows_end
 	.balign	8
 insn_rows:
 	/* MOV, each direction, width and encoding */
@@ -205,5 +230,48 @@ insn_rows:
 	row	"w8w8", ALL, "movntdq %xmm1, (%rbx)"
 	row	"w8w8", ALL, "movntps %xmm1, (%rbx)"
 insn_rows_end:
+
+	/* What KVM's emulator does not know. */
+	row	"r4", ALL, "movbel (%rbx), %eax"
+	row	"w8", ALL, "movbeq %rdx, (%rbx)"
+	row	"r4", ALL, "crc32l (%rbx), %eax"
+	row	"r4", ALL, "popcntl (%rbx), %eax"
+	row	"r8r8w8w8", ALL, "lock cmpxchg16b (%rbx)"
+	row	"w8w8r8r8w8w8", ALL, "movq %rax, (%rbx); movq %rdx, 8(%rbx); cmpxchg16b (%rbx)"
+	row	"r4w4r4w4r4w4", ALL, "rep movsl"
+	row	"w8w8w8", ALL, "rep stosq"
+	row	"r1r1r1", ALL, "movb 1(%rdi), %al; repne scasb"
+	row	"r2r2", ALL, "repe cmpsw"
+
+	/* the stack on a device */
+	row	"w8r8", ALL, "movq %rbx, %rsp; pushq %rdx; popq %rax"
+	row	"w8r8", ALL, "movq %rbx, %rsp; pushfq; popfq"
+	row	"w8", ALL, "movq %rbx, %rsp; enter $16, $0"
+	row	"r8", ALL, "movq %rbx, %rbp; leave"
+	row	"w8r8", ALL, "movq %rbx, %rsp; call 1f; jmp 2f; 1: ret; 2:"
+	row	"w2", ALL, "movq %rbx, %rsp; pushw %dx"
+
+	/* segments and tables */
+	row	"w2r2", ALL, "movw %ds, (%rbx); movw (%rbx), %es"
+	row	"w4w2r6", ALL, "movl $0x1234, (%rbx); movw %ds, 4(%rbx); lfs (%rbx), %eax"
+	row	"w8w2w8w2", ALL, "sgdt (%rbx); sidt 0x10(%rbx)"
+	row	"w8w2r8r2", ALL, "sgdt (%rbx); lgdt (%rbx)"
+	row	"w8w2r8r2", ALL, "sidt (%rbx); lidt (%rbx)"
+	row	"w2w2", ALL, "str (%rbx); sldt 2(%rbx)"
+	row	"w2r2", ALL, "movw $0, (%rbx); lldt (%rbx)"
+	row	"w2r2", ALL, "smsw (%rbx); lmsw (%rbx)"
+	row	"w2r2", ZFONLY, "movw %ds, (%rbx); verw (%rbx)"
+	row	"w2r2", NONE, "movw %ds, (%rbx); larw (%rbx), %ax"
+
+	/* control words of the x87 and of SSE */
+	row	"w2", ALL, "fnstcw (%rbx)"
+	row	"w2", ALL, "fnstsw (%rbx)"
+	row	"w2r2", ALL, "movw $0x27f, (%rbx); fldcw (%rbx)"
+	row	"w4", ALL, "stmxcsr (%rbx)"
+	row	"w4r4", ALL, "movl $0x1fa0, (%rbx); ldmxcsr (%rbx)"
+	/* Over zeroes: QEMU's TCG leaves as it was what it does not know. */
+	image	2*IMAGE, 0, "fxsave (%rbx)"
+	image	2*IMAGE, IMAGE, "fxsave (%rbx); movaps %xmm3, %xmm5; fxrstor (%rbx)"
+more_rows_end:
 
 	.section .note.GNU-stack, "", @progbits

@@ -44,6 +44,22 @@ int em_fnst(struct emul_ctx *ctx)
 	return r;
 }
 
+/* Unlike those that store it waits for exceptions, before it looks at memory. */
+int em_fldcw(struct emul_ctx *ctx)
+{
+	u64 linear;
+	u16 word;
+	int r = check_x87(ctx);
+
+	if (!r)
+		r = ctx->ops->special(ctx, EMUL_SP_FWAIT, 0);
+	if (!r)
+		r = emul_mem_linear(ctx, sizeof(word), EMUL_ACC_READ, &linear);
+	if (!r)
+		r = emul_read(ctx, linear, &word, sizeof(word), EMUL_ACC_READ);
+	return r ?: ctx->ops->write_fpu(ctx, EMUL_FPU_CONTROL, EMUL_CTL_CW, &word, sizeof(word));
+}
+
 int em_stmxcsr(struct emul_ctx *ctx)
 {
 	u32 mxcsr = 0;

@@ -13,9 +13,9 @@
 #include "emulate.h"
 
 #define MMIO_CHUNK	8	/* most that one exit carries */
-#define LOG_ENTRIES	32
+#define LOG_ENTRIES	64
 #define LOG_RESERVE	10	/* one string iteration: 2 operands of 32 bytes, crossing */
-#define MAX_POSTED	10
+#define MAX_POSTED	52	/* of FXSAVE */
 
 /* One access to a device, done. */
 struct mmio_access {

@@ -79,7 +79,10 @@ static void move_control(void *p, unsigned int reg, bool load)
 {
 	switch (reg) {
 	case EMUL_CTL_CW:
-		asm volatile("fnstcw %0" : "=m" (*(u16 *)p));
+		if (load)
+			asm volatile("fldcw %0" : : "m" (*(u16 *)p));
+		else
+			asm volatile("fnstcw %0" : "=m" (*(u16 *)p));
 		break;
 	case EMUL_CTL_SW:
 		asm volatile("fnstsw %0" : "=m" (*(u16 *)p));
@@ -96,7 +99,8 @@ static void move_control(void *p, unsigned int reg, bool load)
 /* The emulator has checked MXCSR, all that FXRSTOR could fault on. */
 static int move_image(void *data, bool wide, bool load)
 {
-	u8 image[EMUL_FXSAVE] __aligned(16);
+	/* Not each CPU writes all of it (QEMU's TCG leaves FOP). */
+	u8 image[EMUL_FXSAVE] __aligned(16) = {};
 
 	fpu_begin();
 	if (load) {

@@ -335,6 +335,7 @@ int em_lsl(struct emul_ctx *ctx);
 int em_fwait(struct emul_ctx *ctx);
 int em_fninit(struct emul_ctx *ctx);
 int em_fnst(struct emul_ctx *ctx);
+int em_fldcw(struct emul_ctx *ctx);
 int em_stmxcsr(struct emul_ctx *ctx);
 int em_ldmxcsr(struct emul_ctx *ctx);
 int em_fxsave(struct emul_ctx *ctx);

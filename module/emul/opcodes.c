@@ -133,7 +133,7 @@ static const struct emul_opcode row_90[4] = {
 	{ .exec = em_fnst, .flags = F_DEF | F_MOV, .dst = O_##d, .arg = EMUL_CTL_##what }
 
 static const struct emul_opcode grp_d9[8] = {
-	[0 ... 6] = N(F_MODRM), [7] = FNST(CW, EW),
+	[0 ... 4] = N(F_MODRM), [5] = I2(fldcw, NONE, M, 0), N(F_MODRM), FNST(CW, EW),
 };
 
 static const struct emul_opcode row_d9[2] = { GRP(grp_d9), N(F_MODRM) };
