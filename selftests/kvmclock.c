@@ -13,16 +13,6 @@
 #define MSR_WALL_OLD	0x11
 #define MSR_SYSTEM_OLD	0x12
 
-typedef unsigned __int128 u128;
-
-struct pvclock {
-	u32 version, pad0;
-	u64 tsc_timestamp, system_time;
-	u32 tsc_to_system_mul;
-	int8_t tsc_shift;
-	u8 flags, pad[2];
-} __attribute__((packed));
-
 struct wall {
 	u32 version, sec, nsec;
 } __attribute__((packed));
@@ -31,24 +21,6 @@ static struct pvclock page __attribute__((aligned(64)));
 static struct wall wall __attribute__((aligned(64)));
 static u32 msr_wall, msr_system;
 
-static u64 read_clock(void)
-{
-	volatile struct pvclock *p = &page;
-	u64 delta, time;
-	u32 version;
-
-	do {
-		version = p->version;
-		delta = rdtsc() - p->tsc_timestamp;
-		if (p->tsc_shift >= 0)
-			delta <<= p->tsc_shift;
-		else
-			delta >>= -p->tsc_shift;
-		time = p->system_time + (u64)((u128)delta * p->tsc_to_system_mul >> 32);
-	} while (version & 1 || version != p->version);
-	return time;
-}
-
 static void guest(void)
 {
 	u64 last = 0, now;
@@ -56,15 +28,15 @@ static void guest(void)
 	wrmsr(msr_system, (u64)&page | 1);
 	GUEST_EXPECT_EQ(rdmsr(msr_system), (u64)&page | 1);
 	for (int i = 0; i < 1000; i++) {
-		now = read_clock();
+		now = pvclock_read(&page);
 		GUEST_EXPECT(now >= last);
 		last = now;
 	}
 	wrmsr(msr_wall, (u64)&wall);
 	GUEST_EXPECT_EQ(wall.version & 1, 0);
-	guest_sync(read_clock());
+	guest_sync(pvclock_read(&page));
 	for (;;)
-		guest_sync(read_clock());
+		guest_sync(pvclock_read(&page));
 }
 
 static u64 monotonic(void)

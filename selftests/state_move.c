@@ -24,37 +24,10 @@
 #define VEC_PONG	0x43
 #define VEC_DEADLINE	0x44
 
-struct pvclock {
-	u32 version, pad0;
-	u64 tsc_timestamp, system_time;
-	u32 tsc_to_system_mul;
-	int8_t tsc_shift;
-	u8 flags, pad[2];
-} __attribute__((packed));
-
 /* The guest's. */
 static volatile u64 timer, pit, pings, pongs, deadlines, faults, rounds, ends, clock_now;
 static volatile u64 has_deadline, bad_time, ready, listens;
 static struct pvclock pvclock __attribute__((aligned(64)));
-
-static u64 read_clock(void)
-{
-	volatile struct pvclock *p = &pvclock;
-	u64 delta, time;
-	u32 version;
-
-	do {
-		version = p->version;
-		delta = rdtsc() - p->tsc_timestamp;
-		if (p->tsc_shift >= 0)
-			delta <<= p->tsc_shift;
-		else
-			delta >>= -p->tsc_shift;
-		time = p->system_time +
-		       (u64)((__uint128_t)delta * p->tsc_to_system_mul >> 32);
-	} while (version & 1 || version != p->version);
-	return time;
-}
 
 static void on_timer(struct isr_frame *frame)
 {
@@ -194,7 +167,7 @@ static void first(void)
 		now = rdtsc();
 		bad_time += now < ticks;
 		ticks = now;
-		now = read_clock();
+		now = pvclock_read(&pvclock);
 		bad_time += now + 1000000 < time;
 		time = now;
 		clock_now = now;

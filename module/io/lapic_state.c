@@ -3,7 +3,7 @@
  * The local APIC of a vCPU: its creation, reset, and the state that userspace saves.
  * Entered from vcpu.c and cpuid.c.
  * No lock: see lapic.h for what other threads may touch.
- * Intel SDM vol. 3, "Local APIC Status and Location" and "Local APIC State After Power-Up or Reset".
+ * Intel SDM vol. 3, "Local APIC Status and Location", "Local APIC State After Power-Up or Reset".
  */
 #include <linux/slab.h>
 

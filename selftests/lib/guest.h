@@ -349,4 +349,32 @@ extern const u8 ap_trampoline[], ap_trampoline_end[];
 extern void (*volatile ap_main)(u32 apic_id);
 #define AP_TRAMPOLINE 0x8000ULL
 
+/* The kvmclock page, Documentation/virt/kvm/x86/msr.rst of the kernel. */
+struct pvclock {
+	u32 version, pad0;
+	u64 tsc_timestamp, system_time;
+	u32 tsc_to_system_mul;
+	int8_t tsc_shift;
+	u8 flags, pad[2];
+} __attribute__((packed));
+
+/** pvclock_read() - the time in ns, by a kvmclock page. */
+static inline u64 pvclock_read(volatile struct pvclock *p)
+{
+	u64 delta, time;
+	u32 version;
+
+	do {
+		version = p->version;
+		delta = rdtsc() - p->tsc_timestamp;
+		if (p->tsc_shift >= 0)
+			delta <<= p->tsc_shift;
+		else
+			delta >>= -p->tsc_shift;
+		time = p->system_time +
+		       (u64)((unsigned __int128)delta * p->tsc_to_system_mul >> 32);
+	} while (version & 1 || version != p->version);
+	return time;
+}
+
 #endif
