@@ -266,7 +266,7 @@ static int tsc_ratio_of(u32 khz, u64 *ratio)
 	u64 tolerance = div_u64((u64)tsc_khz * TSC_TOLERANCE_PPM, 1000000);
 
 	*ratio = 0;
-	if (!khz)
+	if (!khz || khz >= INT_MAX)
 		return -EINVAL;
 	if (khz >= tsc_khz - tolerance && khz <= tsc_khz + tolerance)
 		return 0;

@@ -86,6 +86,45 @@ TEST(frequency)
 	EXPECT_RET(ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0), khz);
 }
 
+static void scaled_guest(void)
+{
+	for (;;)
+		guest_sync(rdtsc());
+}
+
+/* At three halves of the host's frequency: what passes in between is so much, give or take what is not seen. */
+TEST(tsc_scaled)
+{
+	struct vcpu *vcpu = guest_new(scaled_guest);
+	u64 before[2], after[2], guest[2];
+	u32 khz;
+
+	if (ioctl(vcpu->vm->dev, KVM_CHECK_EXTENSION, KVM_CAP_TSC_CONTROL) <= 0)
+		test_skip("no TSC scaling");
+	khz = xioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0);
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_SET_TSC_KHZ, 0x7fffffffL), EINVAL);
+	EXPECT_RET(ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0), khz);
+	EXPECT_RET(ioctl(vcpu->fd, KVM_SET_TSC_KHZ, khz / 2 * 3L), 0);
+	EXPECT_RET(ioctl(vcpu->fd, KVM_GET_TSC_KHZ, 0), khz / 2 * 3);
+	run_sync(vcpu);
+	for (int i = 0; i < 2; i++) {
+		before[i] = rdtsc();
+		guest[i] = run_sync(vcpu);
+		after[i] = rdtsc();
+		while (rdtsc() - after[i] < 10000000)
+			;
+	}
+	EXPECT_GE(guest[1] - guest[0], (before[1] - after[0]) / 2 * 3);
+	EXPECT_GE((after[1] - before[0]) / 2 * 3 + 3, guest[1] - guest[0]);
+	/* And back again. */
+	EXPECT_RET(ioctl(vcpu->fd, KVM_SET_TSC_KHZ, (long)khz), 0);
+	before[0] = rdtsc();
+	guest[0] = run_sync(vcpu);
+	guest[1] = run_sync(vcpu);
+	after[1] = rdtsc();
+	EXPECT_GE(after[1] - before[0], guest[1] - guest[0]);
+}
+
 static void aux_guest(void)
 {
 	u32 a, c, d;

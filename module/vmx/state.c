@@ -276,6 +276,13 @@ void vmx_state_load(struct mhv_vcpu *vcpu, u32 groups)
 	/* GPR, RIP_FLAGS and INTR are copied at each exit; the CPU changes no other. */
 }
 
+static void store_tsc(struct vmx_vcpu *vmx)
+{
+	vmcs_write(TSC_OFFSET, vmx->vcpu.state.tsc_offset);
+	if (vmx->ctl[VMX_PROC2] & SECONDARY_EXEC_TSC_SCALING)
+		vmcs_write(TSC_MULTIPLIER, vmx->vcpu.clock.tsc_ratio ?: BIT_ULL(VMX_TSC_FRAC_BITS));
+}
+
 /* The groups that an ordinary exit does not touch. */
 static noinline void store_rare(struct mhv_vcpu *vcpu, u32 groups)
 {
@@ -306,7 +313,7 @@ static noinline void store_rare(struct mhv_vcpu *vcpu, u32 groups)
 	if (groups & MHV_G_INTR)
 		store_intr(state);
 	if (groups & MHV_G_TSC)
-		vmcs_write(TSC_OFFSET, state->tsc_offset);
+		store_tsc(vmx);
 }
 
 /**

@@ -257,6 +257,9 @@ static int vmx_setup(void)
 	caps->levels = 4;
 	caps->spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
 	caps->pdptr_cached = true;
+	caps->tsc_scaling = vmx_caps.ctl[VMX_PROC2] & SECONDARY_EXEC_TSC_SCALING;
+	caps->tsc_ratio_frac_bits = VMX_TSC_FRAC_BITS;
+	caps->tsc_max_ratio = ~0ull;
 	caps->disable_exits = KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_MWAIT |
 			      KVM_X86_DISABLE_EXITS_PAUSE;
 	return 0;

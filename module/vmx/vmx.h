@@ -20,6 +20,9 @@
 /* Its name in <asm/vmx.h> differs between kernels. */
 #define MHV_EXEC_XSAVES		VMCS_CONTROL_BIT(XSAVES)
 
+/* Of TSC_MULTIPLIER. */
+#define VMX_TSC_FRAC_BITS	48
+
 /* The control words, in the order of the table in vmx_caps.c. */
 enum vmx_word {
 	VMX_PIN,		/* pin-based: what comes from outside */

@@ -76,6 +76,7 @@ static const struct {
 	{ VMX_PROC2, REQUIRED, false, SECONDARY_EXEC_WBINVD_EXITING, "WBINVD exiting" },
 	{ VMX_PROC2, WANTED, false, SECONDARY_EXEC_ENABLE_VPID, "VPID" },
 	{ VMX_PROC2, WANTED, false, SECONDARY_EXEC_PAUSE_LOOP_EXITING, "PAUSE-loop exiting" },
+	{ VMX_PROC2, WANTED, false, SECONDARY_EXEC_TSC_SCALING, "TSC scaling" },
 	/* Without these the guest's instruction is #UD, whatever the CPU has. */
 	{ VMX_PROC2, WANTED, false, SECONDARY_EXEC_ENABLE_RDTSCP, "RDTSCP" },
 	{ VMX_PROC2, WANTED, false, SECONDARY_EXEC_ENABLE_INVPCID, "INVPCID" },

@@ -64,7 +64,6 @@ static const struct cap_rule {
 } cap_rules[] = {
 	{ KVM_CAP_HYPERV, KVM_CAP_HYPERV_SPIN, "no Hyper-V" },
 	{ KVM_CAP_PCI_SEGMENT, KVM_CAP_PCI_SEGMENT, "no device assignment" },
-	{ KVM_CAP_TSC_CONTROL, KVM_CAP_TSC_CONTROL, "TSC scaling is not used" },
 	{ KVM_CAP_ASYNC_PF, KVM_CAP_ASYNC_PF, "no asynchronous page faults" },
 	{ KVM_CAP_MAX_VCPUS, KVM_CAP_MAX_VCPUS, "fewer vCPUs" },
 	{ KVM_CAP_EXT_EMUL_CPUID, KVM_CAP_EXT_EMUL_CPUID, "nothing that the emulator alone has" },
@@ -85,7 +84,6 @@ static const struct cap_rule {
 	{ KVM_CAP_SGX_ATTRIBUTE, KVM_CAP_VM_COPY_ENC_CONTEXT_FROM, "no enclaves, no encryption" },
 	{ KVM_CAP_HYPERV_ENFORCE_CPUID, KVM_CAP_HYPERV_ENFORCE_CPUID, "no Hyper-V" },
 	{ KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM, KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM, "no encryption" },
-	{ 214, 214, "TSC scaling is not used" },	/* KVM_CAP_VM_TSC_CONTROL */
 	{ 215, 215, "no such exit" },		/* KVM_CAP_SYSTEM_EVENT_DATA */
 	{ 220, 220, "no such workaround" },	/* KVM_CAP_VM_DISABLE_NX_HUGE_PAGES */
 	{ 224, 255, "later than 6.1's KVM" },
