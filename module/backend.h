@@ -192,6 +192,7 @@ int mhv_exit_wrmsr(struct mhv_vcpu *vcpu);
 int mhv_exit_hlt(struct mhv_vcpu *vcpu);
 int mhv_exit_cr_write(struct mhv_vcpu *vcpu, unsigned int cr, u64 val);
 int mhv_exit_cr_read(struct mhv_vcpu *vcpu, unsigned int cr, unsigned int gpr);
+int mhv_exit_dr_detect(struct mhv_vcpu *vcpu);
 int mhv_exit_dr(struct mhv_vcpu *vcpu, unsigned int dr, unsigned int gpr, bool write);
 int mhv_exit_xsetbv(struct mhv_vcpu *vcpu);
 int mhv_exit_hypercall(struct mhv_vcpu *vcpu);

@@ -564,6 +564,19 @@ bool mhv_dr_access(struct mhv_vcpu *vcpu, unsigned int *dr)
 }
 
 /**
+ * mhv_exit_dr_detect() - a debugger has set GD in its DR7: it wants to see this access
+ * @vcpu: the vCPU, at a MOV to or from a debug register
+ *
+ * Return: MHV_USER with KVM_EXIT_DEBUG; MHV_RESUME if it does not.
+ */
+int mhv_exit_dr_detect(struct mhv_vcpu *vcpu)
+{
+	if (!(vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP) || !(vcpu->debug_dr7 & DR7_GD))
+		return MHV_RESUME;
+	return debug_exit(vcpu, X86_TRAP_DB, DR6_BD | DR6_RESERVED);
+}
+
+/**
  * mhv_exit_dr() - MOV to or from a debug register
  * @vcpu: the vCPU
  * @dr: which
@@ -576,9 +589,6 @@ int mhv_exit_dr(struct mhv_vcpu *vcpu, unsigned int dr, unsigned int gpr, bool w
 
 	if (!mhv_backend->next_rip(vcpu, &next))
 		return MHV_RESUME;
-	if (vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP &&
-	    vcpu->state.dr7 & DR7_GD)
-		return debug_exit(vcpu, X86_TRAP_DB, DR6_BD | DR6_RESERVED);
 	if (!mhv_dr_access(vcpu, &dr))
 		return MHV_RESUME;
 	if (write) {

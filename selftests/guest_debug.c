@@ -44,6 +44,41 @@ TEST(without)
 	run_done(vcpu);
 }
 
+extern u8 dr_access[];
+
+static void dr_guest(void)
+{
+	u64 val;
+
+	guest_sync(0);
+	asm volatile(".globl dr_access\ndr_access: mov %%dr0, %0" : "=r" (val));
+	guest_sync(1);
+	guest_done();
+}
+
+/* GD in the debugger's DR7: an access to a debug register exits before it is made. KVM has it on VMX alone. */
+TEST(debug_register)
+{
+	struct kvm_guest_debug d = {
+		.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
+		.arch.debugreg[7] = 0x400 | BIT(13),
+	};
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_SET_GUEST_DEBUG);
+	vcpu = guest_new(dr_guest);
+	run_sync(vcpu);
+	ASSERT_RET(ioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, &d), 0);
+	expect_exit(vcpu, KVM_EXIT_DEBUG);
+	EXPECT_EQ(vcpu->run->debug.arch.exception, 1);
+	EXPECT_EQ(vcpu->run->debug.arch.pc, (uintptr_t)dr_access);
+	EXPECT_EQ(vcpu->run->debug.arch.dr6, 0xffff0ff0 | BIT(13));
+	EXPECT_EQ(vcpu->run->debug.arch.dr7, 0x400 | BIT(13));
+	ASSERT_RET(debug(vcpu, 0), 0);
+	EXPECT_EQ(run_sync(vcpu), 1);
+	run_done(vcpu);
+}
+
 /*
  * QEMU's emulated CPU (7.2) does not intercept the #BP of INT3. It can be told by the error code
  * that it gives for INT n through a bad gate: n * 16 + 2, where any other CPU has n * 8 + 2.

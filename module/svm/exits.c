@@ -89,6 +89,8 @@ static int exit_dr(struct mhv_vcpu *vcpu)
 		to_svm(vcpu)->dr_lent = true;	/* and the access is repeated */
 		return MHV_RESUME;
 	}
+	if (mhv_exit_dr_detect(vcpu) == MHV_USER)
+		return MHV_USER;
 	if (!boot_cpu_has(X86_FEATURE_DECODEASSISTS) || !boot_cpu_has(X86_FEATURE_NRIPS))
 		return mhv_exit_emulate(vcpu);
 	return mhv_exit_dr(vcpu, c->exit_code & 0xf, c->exit_info_1 & 0xf,

@@ -110,6 +110,8 @@ static int exit_dr(struct mhv_vcpu *vcpu)
 		to_vmx(vcpu)->dr_lent = true;	/* and the access is repeated */
 		return MHV_RESUME;
 	}
+	if (mhv_exit_dr_detect(vcpu) == MHV_USER)
+		return MHV_USER;
 	return mhv_exit_dr(vcpu, info & DEBUG_REG_ACCESS_NUM, DEBUG_REG_ACCESS_REG(info),
 			   !(info & DEBUG_REG_ACCESS_TYPE));
 }
