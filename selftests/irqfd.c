@@ -4,6 +4,7 @@
  * may be assigned and deassigned.
  */
 #include <poll.h>
+#include <stdio.h>
 #include <sys/eventfd.h>
 
 #include "guest.h"
@@ -183,4 +184,47 @@ TEST(refused)
 	EXPECT_RET(irqfd(vm, fd, PIN, KVM_IRQFD_FLAG_DEASSIGN, 0), 0);
 	if (dev_cap(KVM_CAP_IRQFD_RESAMPLE) > 0)
 		EXPECT_ERRNO(irqfd(vm, fd, PIN, KVM_IRQFD_FLAG_RESAMPLE, -1), EBADF);
+}
+
+/* The kernel takes the lowest number that is free: one that is never freed shows. */
+static int eventfd_number(void)
+{
+	int fd = eventfd(0, 0), number = -1;
+	char path[40], line[80];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f))
+		sscanf(line, "eventfd-id: %d", &number);
+	if (f)
+		fclose(f);
+	close(fd);
+	return number;
+}
+
+/* What is refused, and what is taken back, holds on to no eventfd. */
+TEST(references)
+{
+	struct vm *vm = vm_new_irqchip();
+	int before = eventfd_number();
+
+	if (before < 0)
+		test_skip("this kernel does not number eventfds");
+	for (int i = 0; i < 60; i++) {
+		int fd = eventfd(0, 0), resample = eventfd(0, 0);
+
+		EXPECT_ERRNO(irqfd(vm, fd, PIN, KVM_IRQFD_FLAG_RESAMPLE, 0), EINVAL);
+		EXPECT_ERRNO(irqfd(vm, fd, PIN, KVM_IRQFD_FLAG_RESAMPLE, -1), EBADF);
+		ASSERT_RET(irqfd(vm, fd, PIN, KVM_IRQFD_FLAG_RESAMPLE, resample), 0);
+		EXPECT_ERRNO(irqfd(vm, fd, PIN, 0, 0), EBUSY);
+		EXPECT_ERRNO(irqfd(vm, fd, PIN, KVM_IRQFD_FLAG_RESAMPLE, resample), EBUSY);
+		ASSERT_RET(irqfd(vm, fd, PIN, KVM_IRQFD_FLAG_DEASSIGN, 0), 0);
+		close(fd);
+		close(resample);
+	}
+	/* Some may still be on their way out. */
+	for (int i = 0; i < 100 && eventfd_number() > before + 20; i++)
+		usleep(10000);
+	EXPECT_TRUE(eventfd_number() <= before + 20);
 }

@@ -225,3 +225,30 @@ TEST(two_vms)
 	ASSERT_RET(munmap(mem_b, 0x1000), 0);
 	EXPECT_ERRNO(ioctl(b->fd, KVM_RUN, 0), EFAULT);
 }
+
+#define MSR_WALL_CLOCK	0x4b564d00
+
+/*
+ * What the hypervisor itself writes over the border of two slots goes to both of them, and not to
+ * what the VMM has behind the first.
+ */
+TEST(over_a_border)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0);
+	u8 *second;
+	u32 seconds, nsec;
+
+	vcpu_cpuid(vcpu);
+	add_slot(vcpu->vm, 0);
+	second = mem_alloc(SIZE);
+	ASSERT_RET(vm_slot(vcpu->vm, 2, 0, BASE + SIZE, SIZE, second), 0);
+	/* Version and seconds are in the one slot, nanoseconds in the next. */
+	ASSERT_EQ(vcpu_set_msr(vcpu, MSR_WALL_CLOCK, BASE + SIZE - 8), 1);
+	expect_guards();
+	memcpy(&seconds, mem + SIZE - 4, 4);
+	memcpy(&nsec, second, 4);
+	EXPECT_NE(seconds, 0);
+	EXPECT_TRUE(nsec && nsec < 1000000000);
+	for (u64 i = 4; i < SIZE; i++)
+		ASSERT_EQ(second[i], 0);
+}

@@ -157,3 +157,28 @@ TEST(a_limit_holds)
 	rmdir(group);
 	run_done(guest_new(nothing_guest));
 }
+
+/* A bus that is full refuses zones, and keeps nothing of them. */
+TEST(refusals_cost_nothing)
+{
+	struct kvm_coalesced_mmio_zone zone = { .size = 4 };
+	struct vm *vm;
+	u64 before;
+	int n;
+
+	make_group();
+	join_group();
+	vm = vm_bare();
+	for (n = 0; n < 5000; n++) {
+		zone.addr = 0x10000000 + 8 * n;
+		if (ioctl(vm->fd, KVM_REGISTER_COALESCED_MMIO, &zone))
+			break;
+	}
+	ASSERT_EQ(errno, ENOSPC);
+	before = read_file("memory.current");
+	for (n = 0; n < 30000; n++)
+		EXPECT_ERRNO(ioctl(vm->fd, KVM_REGISTER_COALESCED_MMIO, &zone), ENOSPC);
+	EXPECT_TRUE(read_file("memory.current") < before + (1 << 20));
+	write_file("/sys/fs/cgroup", "cgroup.procs", "0");
+	rmdir(group);
+}
