@@ -4,48 +4,8 @@
  * that can be read.
  */
 #include "guest.h"
+#include "pic.h"
 #include "vm.h"
-
-static volatile u32 log[16];
-static volatile u32 logged;
-
-static void on_irq(struct isr_frame *frame)
-{
-	log[logged++ & 15] = frame->vector;
-}
-
-static void eoi(void)
-{
-	outb(0x20, 0x20);
-}
-
-static u8 read_isr(u16 port)
-{
-	outb(port, 0x0b);
-	return inb(port);
-}
-
-static u8 read_irr(u16 port)
-{
-	outb(port, 0x0a);
-	return inb(port);
-}
-
-/* Take what there is, one interrupt; 0 for none. */
-static u32 take(void)
-{
-	u32 before = logged;
-
-	sti_nop();
-	return logged == before ? 0 : log[(logged - 1) & 15];
-}
-
-static void setup(u16 mask)
-{
-	for (int i = 0x20; i < 0x30; i++)
-		isr_table[i] = on_irq;
-	pic_init(mask);
-}
 
 static void edge_guest(void)
 {

@@ -3,6 +3,7 @@
  * pit.c - the in-kernel 8254's interrupts through the PIC: channel 0, periodic and one-shot.
  */
 #include "guest.h"
+#include "pit.h"
 #include "vm.h"
 
 #define HZ	1193182ULL
@@ -22,27 +23,9 @@ static void setup(void)
 	pic_init(0xfffe);
 }
 
-static void program(u8 command, u16 count)
-{
-	u16 port = 0x40 + (command >> 6);
-
-	outb(0x43, command);
-	outb(port, count);
-	outb(port, count >> 8);
-}
-
-static u16 latch(int channel)
-{
-	u8 low;
-
-	outb(0x43, channel << 6);
-	low = inb(0x40 + channel);
-	return low | inb(0x40 + channel) << 8;
-}
-
 static u64 now_in_counts(u64 *last, u64 *total)
 {
-	u16 counter = latch(2);
+	u16 counter = pit_latch(2);
 
 	*total += (u16)(*last - counter);
 	*last = counter;
@@ -55,8 +38,8 @@ static void wait_counts(u64 counts)
 	u64 last, total = 0;
 
 	outb(0x61, inb(0x61) | 1);
-	program(0xb4, 0);
-	for (last = latch(2); now_in_counts(&last, &total) < counts; )
+	pit_program(0xb4, 0);
+	for (last = pit_latch(2); now_in_counts(&last, &total) < counts; )
 		;
 }
 
@@ -65,7 +48,7 @@ static void periodic_guest(void)
 	u32 seen;
 
 	setup();
-	program(0x34, 11932);			/* mode 2, 100 Hz */
+	pit_program(0x34, 11932);			/* mode 2, 100 Hz */
 	sti();
 	GUEST_WAIT(ticks >= 5);
 	cli();
@@ -76,33 +59,22 @@ static void periodic_guest(void)
 	cli();
 	seen = ticks;
 	GUEST_EXPECT(seen >= 20 && seen <= 80);
-	program(0x36, 23864);			/* mode 3, 50 Hz */
+	pit_program(0x36, 23864);			/* mode 3, 50 Hz */
 	ticks = 0;
 	sti();
 	GUEST_WAIT(ticks >= 5);
 	guest_done();
 }
 
-static struct vcpu *start(void (*fn)(void))
-{
-	struct kvm_pit_config config = { .flags = KVM_PIT_SPEAKER_DUMMY };
-	struct vcpu *vcpu;
-
-	NEED_CAP(KVM_CAP_PIT2);
-	vcpu = guest_new_irqchip(fn);
-	xioctl(vcpu->vm->fd, KVM_CREATE_PIT2, &config);
-	return vcpu;
-}
-
 TEST(periodic)
 {
-	run_done(start(periodic_guest));
+	run_done(pit_vm(periodic_guest));
 }
 
 static void one_shot_guest(void)
 {
 	setup();
-	program(0x30, 5000);
+	pit_program(0x30, 5000);
 	while (!ticks)
 		sti_hlt();
 	GUEST_EXPECT_EQ(ticks, 1);
@@ -124,7 +96,7 @@ static void one_shot_guest(void)
 
 TEST(one_shot)
 {
-	run_done(start(one_shot_guest));
+	run_done(pit_vm(one_shot_guest));
 }
 
 static void on_apic_tick(struct isr_frame *frame)
@@ -144,7 +116,7 @@ static void lapic_off_guest(void)
 	pic_init(0xffff);
 	apic_write(APIC_SPIV, 0xff);
 	ioapic_entry(0, 0x41);
-	program(0x34, 11932);
+	pit_program(0x34, 11932);
 	wait_counts(HZ / 20);
 	apic_enable();
 	sti();
@@ -154,5 +126,5 @@ static void lapic_off_guest(void)
 
 TEST(lapic_off_meanwhile)
 {
-	run_done(start(lapic_off_guest));
+	run_done(pit_vm(lapic_off_guest));
 }

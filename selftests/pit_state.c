@@ -4,45 +4,17 @@
  * the speaker port, KVM_GET/SET_PIT2, and what is userspace's where the PIT is not.
  */
 #include "guest.h"
+#include "pit.h"
 #include "vm.h"
-
-static void program(u8 command, u16 count)
-{
-	u16 port = 0x40 + (command >> 6);
-
-	outb(0x43, command);
-	outb(port, count);
-	outb(port, count >> 8);
-}
-
-static u16 latch(int channel)
-{
-	u8 low;
-
-	outb(0x43, channel << 6);
-	low = inb(0x40 + channel);
-	return low | inb(0x40 + channel) << 8;
-}
-
-static struct vcpu *start(void (*fn)(void))
-{
-	struct kvm_pit_config config = { .flags = KVM_PIT_SPEAKER_DUMMY };
-	struct vcpu *vcpu;
-
-	NEED_CAP(KVM_CAP_PIT2);
-	vcpu = guest_new_irqchip(fn);
-	xioctl(vcpu->vm->fd, KVM_CREATE_PIT2, &config);
-	return vcpu;
-}
 
 static void counter_guest(void)
 {
 	u16 first, second;
 	u8 status;
 
-	program(0x74, 0xf000);			/* channel 1, mode 2 */
+	pit_program(0x74, 0xf000);			/* channel 1, mode 2 */
 	for (int i = 0; i < 1000; i++) {
-		first = latch(1);
+		first = pit_latch(1);
 		GUEST_EXPECT(first && first <= 0xf000);
 	}
 	/* A latched value stays until it is read. */
@@ -52,7 +24,7 @@ static void counter_guest(void)
 	outb(0x43, 0x40);
 	first = inb(0x41);
 	first |= inb(0x41) << 8;
-	second = latch(1);
+	second = pit_latch(1);
 	GUEST_EXPECT(first != second);
 	/* Read-back: status of channel 1. */
 	outb(0x43, 0xe4);
@@ -70,13 +42,13 @@ static void counter_guest(void)
 
 TEST(reading)
 {
-	run_done(start(counter_guest));
+	run_done(pit_vm(counter_guest));
 }
 
 static void speaker_guest(void)
 {
 	outb(0x61, 0);
-	program(0xb0, 2000);			/* channel 2, mode 0, gate off */
+	pit_program(0xb0, 2000);			/* channel 2, mode 0, gate off */
 	GUEST_EXPECT_EQ(inb(0x61) & 0x23, 0);
 	outb(0x61, 1);				/* the gate starts it */
 	GUEST_WAIT(inb(0x61) & 0x20);
@@ -91,16 +63,16 @@ static void speaker_guest(void)
 
 TEST(speaker_port)
 {
-	run_done(start(speaker_guest));
+	run_done(pit_vm(speaker_guest));
 }
 
 static void state_guest(void)
 {
-	program(0x34, 0x1234);
-	program(0xb6, 0x4321);
+	pit_program(0x34, 0x1234);
+	pit_program(0xb6, 0x4321);
 	outb(0x61, 3);
 	guest_sync(0);
-	GUEST_EXPECT(latch(1) <= 0x2000);
+	GUEST_EXPECT(pit_latch(1) <= 0x2000);
 	guest_done();
 }
 
@@ -110,7 +82,7 @@ TEST(get_and_set)
 	struct vcpu *vcpu;
 
 	NEED_CAP(KVM_CAP_PIT_STATE2);
-	vcpu = start(state_guest);
+	vcpu = pit_vm(state_guest);
 	run_sync(vcpu);
 	xioctl(vcpu->vm->fd, KVM_GET_PIT2, &state);
 	EXPECT_EQ(state.channels[0].count, 0x1234);
