@@ -56,7 +56,10 @@ static void dr_guest(void)
 	guest_done();
 }
 
-/* GD in the debugger's DR7: an access to a debug register exits before it is made. KVM has it on VMX alone. */
+/*
+ * GD in the debugger's DR7: an access to a debug register exits before it is made. KVM has that on
+ * VMX alone.
+ */
 TEST(debug_register)
 {
 	struct kvm_guest_debug d = {

@@ -92,7 +92,7 @@ static void scaled_guest(void)
 		guest_sync(rdtsc());
 }
 
-/* At three halves of the host's frequency: what passes in between is so much, give or take what is not seen. */
+/* At three halves of the host's frequency. What passes meanwhile is known within limits. */
 TEST(tsc_scaled)
 {
 	struct vcpu *vcpu = guest_new(scaled_guest);

@@ -2,7 +2,7 @@
 /*
  * What lib/power-init needs and busybox has not, as one static program:
  *   once DEVICE			a VM, a vCPU, a guest that runs to its end
- *   hold DEVICE FILE		a guest that runs on and on; FILE gets a byte with each of its rounds
+ *   hold DEVICE FILE		a guest that runs on and on; FILE gets a byte for each round
  *   svm-off			is EFER.SVME clear on every CPU?
  *   load KERNEL INITRD CMDLINE FLAGS	kexec_file_load(); flag 2: the kernel for a crash
  *   kexec				go there
@@ -47,13 +47,15 @@ static struct kvm_run *guest(const char *device, int *vcpu)
 	must(dev, device);
 	vm = ioctl(dev, KVM_CREATE_VM, 0);
 	must(vm, "KVM_CREATE_VM");
-	ram = mmap(NULL, region.memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ram = mmap(NULL, region.memory_size, PROT_READ | PROT_WRITE,
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	memcpy(ram + CODE, code, sizeof(code));
 	region.userspace_addr = (unsigned long)ram;
 	must(ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region), "KVM_SET_USER_MEMORY_REGION");
 	*vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
 	must(*vcpu, "KVM_CREATE_VCPU");
-	run = mmap(NULL, ioctl(dev, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE, MAP_SHARED, *vcpu, 0);
+	run = mmap(NULL, ioctl(dev, KVM_GET_VCPU_MMAP_SIZE, 0), PROT_READ | PROT_WRITE,
+		   MAP_SHARED, *vcpu, 0);
 	must(ioctl(*vcpu, KVM_GET_SREGS, &sregs), "KVM_GET_SREGS");
 	sregs.cs.base = 0;
 	sregs.cs.selector = 0;
@@ -71,7 +73,8 @@ static void round_of(struct kvm_run *run, int vcpu, unsigned int count)
 	said = (void *)((char *)run + run->io.data_offset);
 	if (run->exit_reason == KVM_EXIT_IO && run->io.port == 0x10 && *said == (count & 0xffff))
 		return;
-	fprintf(stderr, "exit %u, port %x, round %u: %u\n", run->exit_reason, run->io.port, count, *said);
+	fprintf(stderr, "exit %u, port %x, round %u: %u\n", run->exit_reason, run->io.port, count,
+		*said);
 	exit(1);
 }
 
