@@ -180,6 +180,9 @@ bool msr_is_clock(u32 index)
 
 bool cap_hidden(int cap)
 {
+	/* On VMX, KVM can also leave a guest the counters of time in C-states. */
+	if (cap == KVM_CAP_X86_DISABLE_EXITS && host_is_intel())
+		return true;
 	for (size_t i = 0; i < ARRAY_SIZE(cap_rules); i++)
 		if (cap >= cap_rules[i].first && cap <= cap_rules[i].last)
 			return true;
