@@ -855,7 +855,7 @@ int mhv_cpuid_set(struct mhv_vcpu *vcpu, struct kvm_cpuid2 __user *user)
 			return PTR_ERR(entries);
 	}
 
-	if (vcpu->ran) {
+	if (vcpu->stat.exits) {
 		install(vcpu, entries, nr);
 		same = nr == old_nr && same_cpuid(entries, old, nr);
 		install(vcpu, old, old_nr);

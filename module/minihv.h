@@ -230,7 +230,7 @@ enum mhv_mode { MHV_OUTSIDE, MHV_IN_GUEST };
 
 /* Counters, all u64, that debugfs and KVM_GET_STATS_FD show; stats.c has their names. */
 struct mhv_vcpu_stat {
-	u64 exits;
+	u64 exits;		/* 0: never entered */
 	u64 io_exits;
 	u64 mmio_exits;
 	u64 irq_exits;
@@ -393,7 +393,6 @@ struct mhv_vcpu {
 	bool pv_unhalted;		/* [a] KVM_HC_KICK_CPU: the next HLT ends at once */
 	bool pv_enforced;		/* [v] the guest may use no others */
 	bool cpuid_set;			/* [v] userspace has set one */
-	bool ran;			/* [v] entered at least once */
 
 	struct mhv_msr_store *msrs;	/* [I] plain values of MSRs: msr.c */
 	struct mhv_vcpu_clock clock;	/* [v] */

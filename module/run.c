@@ -707,7 +707,6 @@ static int run_checked(struct mhv_vcpu *vcpu)
 	}
 	if (mhv_immediate_exit(run))
 		return -EINTR;
-	vcpu->ran = true;
 	if (run->request_interrupt_window || vcpu->window)
 		mhv_request(vcpu, MHV_REQ_EVENT);
 	return run_loop(vcpu);

@@ -194,8 +194,8 @@ int mhv_get_sregs2(struct mhv_vcpu *vcpu, struct kvm_sregs2 *sregs2)
 	memcpy(sregs2, &sregs, SREGS_COMMON);
 	if (!mhv_is_pae_paging(vcpu))
 		return 0;
-	/* Where the CPU does not cache them, memory has them. */
-	if (!mhv_backend->caps.pdptr_cached)
+	/* Where the CPU does not cache them, memory has them, once the guest has run. */
+	if (!mhv_backend->caps.pdptr_cached && !(vcpu->dirty & MHV_G_PDPTR))
 		mhv_reload_pdptrs(vcpu, vcpu->state.cr3);
 	mhv_state_need(vcpu, MHV_G_PDPTR);
 	memcpy(sregs2->pdptrs, vcpu->state.pdptr, sizeof(sregs2->pdptrs));
@@ -268,8 +268,9 @@ static int set_sregs_common(struct mhv_vcpu *vcpu, const struct kvm_sregs *sregs
 		mhv_state_change(vcpu, MHV_G_PDPTR);
 		memcpy(state->pdptr, pdptrs, sizeof(state->pdptr));
 	} else if (mhv_is_pae_paging(vcpu)) {
-		/* Bad ones fault the guest when it uses them. */
-		mhv_reload_pdptrs(vcpu, state->cr3);
+		/* Bad ones fault the guest when it uses them; until then the old ones are shown. */
+		if (mhv_reload_pdptrs(vcpu, state->cr3))
+			mhv_state_change(vcpu, MHV_G_PDPTR);
 	}
 	mhv_backend->flush_tlb(vcpu);
 	if ((old_cr4 ^ state->cr4) & X86_CR4_OSXSAVE)
@@ -514,7 +515,7 @@ static void get_exception(struct mhv_vcpu *vcpu, struct kvm_vcpu_events *ev)
 	 * A soft exception is left out: the ABI has no instruction length, and
 	 * the guest will raise it again, its RIP being still where it was.
 	 */
-	if (e->type != MHV_EV_EXCEPTION)
+	if (e->type != MHV_EV_EXCEPTION || e->vector == X86_TRAP_BP || e->vector == X86_TRAP_OF)
 		return;
 	ev->exception.pending = e == &vcpu->exception;
 	ev->exception.injected = e == &vcpu->reinject;

@@ -260,3 +260,20 @@ TEST(triple_fault)
 	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
 	expect_exit(vcpu, KVM_EXIT_SHUTDOWN);
 }
+
+/* The ABI has no length for INT3 and INTO: the guest is to execute them again. */
+TEST(soft_exceptions_are_not_told)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0);
+	struct kvm_vcpu_events e;
+
+	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &e);
+	for (int nr = 3; nr <= 5; nr++) {
+		e.exception.injected = 1;
+		e.exception.nr = nr;
+		e.flags = 0;
+		xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &e);
+		xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &e);
+		EXPECT_EQ(e.exception.injected, nr == 5);
+	}
+}

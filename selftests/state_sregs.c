@@ -204,3 +204,35 @@ TEST(interrupt_bitmap)
 	vcpu_get_sregs(vcpu, &sregs);
 	EXPECT_EQ(sregs.interrupt_bitmap[1], 0);
 }
+
+/* PDPTRs that userspace has set are what it reads until the vCPU runs, whatever memory has. */
+TEST(pdptrs)
+{
+	struct vcpu *vcpu;
+	struct kvm_sregs2 s;
+
+	NEED_CAP(KVM_CAP_SREGS2);
+	vcpu = vcpu_new(vm_new(), 0);
+	vcpu_cpuid(vcpu);
+	vcpu_flat32(vcpu, 0x1000);
+	xioctl(vcpu->fd, KVM_GET_SREGS2, &s);
+	EXPECT_EQ(s.flags, 0);
+	s.cr0 |= CR0_PG;
+	s.cr4 |= CR4_PAE;
+	s.cr3 = GUEST_FREE;
+	s.flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
+	for (u64 i = 0; i < 4; i++)
+		s.pdptrs[i] = (0x1000 * (i + 1)) | PTE_P;
+	xioctl(vcpu->fd, KVM_SET_SREGS2, &s);
+	memset(&s.pdptrs, 0, sizeof(s.pdptrs));
+	xioctl(vcpu->fd, KVM_GET_SREGS2, &s);
+	EXPECT_EQ(s.flags, KVM_SREGS2_FLAGS_PDPTRS_VALID);
+	for (u64 i = 0; i < 4; i++)
+		EXPECT_EQ(s.pdptrs[i], (0x1000 * (i + 1)) | PTE_P);
+	/* Where there is no memory the old ones stay. */
+	s.flags = 0;
+	s.cr3 = 0xf0000000;
+	xioctl(vcpu->fd, KVM_SET_SREGS2, &s);
+	xioctl(vcpu->fd, KVM_GET_SREGS2, &s);
+	EXPECT_EQ(s.pdptrs[3], 0x4000 | PTE_P);
+}

@@ -236,6 +236,11 @@ static void set_lapic(struct diff *d)
 	struct kvm_lapic_state l;
 	u32 reg = 0x10 * below(d, 0x32);
 
+	/* Reserved ones hold whatever is set there. */
+	if (reg < 0x20 || (reg >= 0x40 && reg < 0x80) || reg == 0x90 || reg == 0xc0 ||
+	    (reg >= 0x290 && reg < 0x300))
+		reg = 0x80;
+
 	must(d, ioctl(d->vcpu[i], KVM_GET_LAPIC, &l), "get-lapic");
 	*(u32 *)(l.regs + reg) = rnd_bits(d, *(u32 *)(l.regs + reg), reg == 0x80 ? 0xf0 : ~0U);
 	say_ret(d, ioctl(d->vcpu[i], KVM_SET_LAPIC, &l), "v%d set-lapic %x", i, reg);

@@ -117,6 +117,9 @@ static void change_sregs(struct diff *d, struct kvm_sregs *s)
 			break;
 		}
 	}
+	/* Of CR3 the CPU takes 32 bits then; KVM looks for PDPTEs at all 64. */
+	if (!(s->efer & EFER_LMA))
+		s->cr3 = (u32)s->cr3;
 	/* KVM's emulator steps over no HLT in what is an expand-down data segment. */
 	if ((s->cs.type & 0xc) == 4)
 		s->cs.type |= 8;
