@@ -107,8 +107,8 @@ static void on_apic_tick(struct isr_frame *frame)
 }
 
 /*
- * Ticks that the LAPIC, being off, did not take are not waited for: the timer goes on when it is on.
- * So it is for a VM whose PIT is restored some time before its vCPUs. KVM's PIT waits for ever.
+ * Ticks that the LAPIC, being off, did not take are not waited for: the timer goes on when it is
+ * on. So it is for a VM whose PIT is restored some time before its vCPUs. KVM's PIT waits for ever.
  */
 static void lapic_off_guest(void)
 {

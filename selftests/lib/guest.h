@@ -372,7 +372,7 @@ static inline u64 pvclock_read(volatile struct pvclock *p)
 		else
 			delta >>= -p->tsc_shift;
 		time = p->system_time +
-		       (u64)((unsigned __int128)delta * p->tsc_to_system_mul >> 32);
+		       (u64)((__uint128_t)delta * p->tsc_to_system_mul >> 32);
 	} while (version & 1 || version != p->version);
 	return time;
 }
