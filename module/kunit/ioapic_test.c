@@ -304,6 +304,24 @@ static void test_invariants(struct kunit *test)
 	}
 }
 
+/* Beyond the last pin there is nothing: no write changes anything, reads are all ones. */
+static void test_no_such_pin(struct kunit *test)
+{
+	struct rig *r = rig(test);
+	struct ioapic *before = kunit_kzalloc(test, sizeof(*before), GFP_KERNEL);
+	unsigned int select;
+
+	KUNIT_ASSERT_NOT_NULL(test, before);
+	for (select = IND_TABLE + 2 * IOAPIC_PINS; select < 256; select++) {
+		ioapic_write(&r->io, REG_SELECT, select);
+		*before = r->io;
+		ioapic_write(&r->io, REG_WINDOW, ~0);
+		KUNIT_ASSERT_EQ(test, memcmp(before, &r->io, sizeof(*before)), 0);
+		KUNIT_ASSERT_EQ(test, ioapic_read(&r->io, REG_WINDOW), ~0U);
+	}
+	KUNIT_EXPECT_EQ(test, r->sent, 0U);
+}
+
 static struct kunit_case cases[] = {
 	KUNIT_CASE(test_registers),
 	KUNIT_CASE(test_read_only),
@@ -313,6 +331,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(test_storm),
 	KUNIT_CASE(test_rtc),
 	KUNIT_CASE(test_pins_of),
+	KUNIT_CASE(test_no_such_pin),
 	KUNIT_CASE(test_state),
 	KUNIT_CASE(test_invariants),
 	{}
