@@ -120,7 +120,9 @@ static void lapic_off_guest(void)
 	wait_counts(HZ / 20);
 	apic_enable();
 	sti();
-	GUEST_WAIT(ticks >= 3);
+	for (int i = 0; i < 20 && ticks < 3; i++)
+		wait_counts(HZ / 4);
+	GUEST_EXPECT(ticks >= 3);
 	guest_done();
 }
 
