@@ -191,6 +191,7 @@ TEST(step_out_of_halt)
 
 	if (!(dev_cap(KVM_CAP_SET_GUEST_DEBUG2) & KVM_GUESTDBG_BLOCKIRQ))
 		test_skip("no KVM_GUESTDBG_BLOCKIRQ");
+	need_step();
 	vcpu = guest_new_irqchip(halting_guest);
 	run_sync(vcpu);
 	vcpu_finish_io(vcpu);

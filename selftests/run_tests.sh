@@ -17,16 +17,17 @@ for test; do
 	number=$((number + 1))
 	name=$(basename "$test")
 	printf '# selftests: minihv: %s\n' "$name"
-	# With RETRY=1 a test that failed is run once more, and the second run counts: in a host
-	# that is emulated, time passes in leaps when its machine has other things to do.
-	for try in 1 2; do
+	# With RETRY=N a test that failed is run up to N times more, and the last run counts: in a
+	# host that is emulated, time passes in leaps when its machine has other things to do, and
+	# the emulation itself fails now and then.
+	for try in $(seq 1 $((${RETRY:-0} + 1))); do
 		status=$({ { timeout -k 10 "$limit" "$test" 2>&1; echo $? >&3; } |
 			 sed 's/^/# /' > "$out"; } 3>&1)
 		case $status in
 		0 | 4) break ;;
 		esac
-		if [ $try -eq 2 ] || [ "${RETRY:-0}" != 1 ]; then break; fi
-		sed 's/^# /# first try: /' "$out"
+		[ "$try" -le "${RETRY:-0}" ] || break
+		sed 's/^# /# earlier try: /' "$out"
 	done
 	cat "$out"
 	case $status in
