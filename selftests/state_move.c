@@ -183,7 +183,7 @@ static void first(void)
 
 /* ---- the host ---- */
 
-/* Fewer for a host that runs at a few million instructions a second. */
+/* Fewer in Bochs, which is slow. */
 #define MOVES	(getenv("VMX_HOST") ? 25 : 100)
 
 struct vcpu_image {
