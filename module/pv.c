@@ -9,7 +9,6 @@
 #include <linux/kvm_para.h>
 #include <linux/nospec.h>
 #include <linux/sched.h>
-#include <linux/sched/signal.h>
 #include <linux/sched/stat.h>
 #include <linux/sched/task.h>
 
@@ -17,6 +16,7 @@
 #include "compat.h"
 
 #define STEAL_RESERVED	GENMASK_ULL(5, 1)
+#define STEAL_TRIES	8	/* before the run loop looks at what else there is */
 
 static gpa_t steal_gpa(const struct mhv_vcpu *vcpu)
 {
@@ -63,11 +63,11 @@ static int not_preempted(struct mhv_vcpu *vcpu)
 {
 	gpa_t gpa = steal_gpa(vcpu) + offsetof(struct kvm_steal_time, preempted);
 	u8 old = KVM_VCPU_PREEMPTED, new = 0;
-	int r;
+	unsigned int i;
+	int r = -EAGAIN;
 
-	do {
+	for (i = 0; r == -EAGAIN && i < STEAL_TRIES; i++)
 		r = mhv_gmem_cmpxchg(vcpu->vm, gpa, &old, &new, sizeof(old));
-	} while (r == -EAGAIN && !signal_pending(current));
 	if (r == -EAGAIN)
 		mhv_request(vcpu, MHV_REQ_STEAL);	/* a guest that writes and writes */
 	if (r)
