@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * CPUID of each vCPU: what the host supports, with our topology written over it.
- * Entered from vcpu_create_all().
+ * Entered from mem_create() and vcpu_create_all().
  * No locks: set-up, on the main thread.
  * Intel SDM: "CPUID-CPU Identification"; AMD APM: "CPUID Specification" (extended leaves).
  */
@@ -15,6 +15,7 @@
 #include "vcpu.h"
 
 #define ENTRIES_MAX	256
+#define PHYS_BITS_DEFAULT 36		/* where leaf 0x80000008 is not there to say */
 
 #define HTT		(1u << 28)	/* leaf 1 EDX: more than one logical processor */
 #define HYPERVISOR	(1u << 31)	/* leaf 1 ECX */
@@ -130,6 +131,19 @@ static struct kvm_cpuid2 *supported(struct machine *m)
 	if (ret < 0)
 		die("KVM_GET_SUPPORTED_CPUID failed: %s", strerror(-ret));
 	return cpuid;
+}
+
+unsigned int cpuid_phys_bits(struct machine *m)
+{
+	struct kvm_cpuid2 *cpuid = supported(m);
+	unsigned int i, bits = PHYS_BITS_DEFAULT;
+
+	for (i = 0; i < cpuid->nent; i++) {
+		if (cpuid->entries[i].function == 0x80000008)
+			bits = cpuid->entries[i].eax & 0xff;
+	}
+	free(cpuid);
+	return bits;
 }
 
 /*

@@ -11,6 +11,7 @@
 
 #include "kvm.h"
 #include "machine.h"
+#include "vcpu.h"
 
 static void mem_add(struct machine *m, uint64_t gpa, uint8_t *hva, uint64_t len)
 {
@@ -28,8 +29,13 @@ static void mem_add(struct machine *m, uint64_t gpa, uint8_t *hva, uint64_t len)
 void mem_create(struct machine *m, uint64_t bytes)
 {
 	uint64_t low = bytes < MEM_HOLE_BASE ? bytes : MEM_HOLE_BASE;
+	uint64_t last = bytes > low ? MEM_HIGH_BASE + (bytes - low) - 1 : low - 1;
+	unsigned int bits = cpuid_phys_bits(m);
 	uint8_t *hva;
 
+	if (bits < 64 && last >> bits)
+		die("--memory %llu MiB: the guest's CPU has physical addresses of %u bits only",
+		    (unsigned long long)bytes >> 20, bits);
 	hva = mmap(NULL, bytes, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (hva == MAP_FAILED)

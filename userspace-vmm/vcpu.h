@@ -36,6 +36,9 @@ void vcpu_stop_all(struct machine *m);
 /** vcpu_cpuid_setup() - what this vCPU's CPUID instruction answers (cpuid.c). Dies */
 void vcpu_cpuid_setup(struct vcpu *vcpu);
 
+/** cpuid_phys_bits() - the width of a guest's physical addresses (cpuid.c). Dies */
+unsigned int cpuid_phys_bits(struct machine *m);
+
 /** vcpu_boot_setup() - registers of vCPU 0 at the kernel's entry (regs.c). Dies */
 void vcpu_boot_setup(struct vcpu *vcpu, const struct boot_entry *entry);
 

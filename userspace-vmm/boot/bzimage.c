@@ -36,7 +36,7 @@ const char *bzimage_parse(const uint8_t *file, size_t size, struct bzimage *out)
 	if (h->version < MIN_VERSION)
 		return "a bzImage of a boot protocol older than 2.12";
 	if (!(h->xloadflags & XLF_KERNEL_64))
-		return "a bzImage without a 64-bit entry";
+		return "a bzImage of a 32-bit kernel; minivmm boots 64-bit ones";
 	header_end = 0x202 + file[0x201];
 	if (header_end < HEADER_OFFSET + offsetof(struct setup_header, init_size) +
 			 sizeof(h->init_size))
