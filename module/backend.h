@@ -23,6 +23,8 @@
  * @spec_ctrl: IA32_SPEC_CTRL can be given to guests
  * @disable_exits: KVM_X86_DISABLE_EXITS_* that vm->disabled_exits may have
  * @pdptr_cached: the CPU keeps the PDPTEs of PAE paging that it loaded with CR3
+ * @ucode_rev: IA32_UCODE_REV of a vCPU, until the VMM sets another
+ * @de_cfg: there is an MSR_AMD64_DE_CFG
  * @one_shadow: the CPU does not tell the interrupt shadow of STI from that of MOV SS
  *
  * The core tests these, never the vendor.
@@ -35,9 +37,11 @@ struct mhv_caps {
 	bool spec_ctrl;
 	bool pdptr_cached;
 	bool one_shadow;
+	bool de_cfg;
 	u8 disable_exits;
 	u8 tsc_ratio_frac_bits;
 	u64 tsc_max_ratio;
+	u64 ucode_rev;
 };
 
 /* Classes of event for open_window(). */

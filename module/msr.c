@@ -19,10 +19,6 @@
 #define MSRS_PER_IOCTL	256	/* one ioctl takes fewer than so many */
 #define MTRR_VAR	8	/* variable-range MTRRs */
 
-/* A vCPU of family 6 or 17h had better have some microcode. */
-#define UCODE_INTEL	0x100000000ull
-#define UCODE_AMD	0x01000065
-
 /* Plain values: what is read is what was written. */
 enum msr_slot {
 	SLOT_UCODE_REV,
@@ -421,14 +417,9 @@ static int set_hwcr(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
 	return set_slot(vcpu, a, val);
 }
 
-static u64 de_cfg_supported(void)
-{
-	return boot_cpu_has(X86_FEATURE_LFENCE_RDTSC) ? MSR_AMD64_DE_CFG_LFENCE_SERIALIZE : 0;
-}
-
 static int set_de_cfg(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
 {
-	u64 supported = de_cfg_supported();
+	u64 supported = mhv_de_cfg();
 
 	if (val & ~supported || (!a->host && val != supported))
 		return 1;
@@ -761,78 +752,6 @@ int mhv_msr_set(struct mhv_vcpu *vcpu, u32 index, u64 val, bool host)
 	return a.row->set(vcpu, &a, val) ? MHV_MSR_INVALID : 0;
 }
 
-/* ---- feature MSRs ---- */
-
-#define ARCH_CAPS_PASSED	(ARCH_CAP_RDCL_NO | ARCH_CAP_IBRS_ALL | ARCH_CAP_RSBA |		\
-				 ARCH_CAP_SSB_NO | ARCH_CAP_MDS_NO | ARCH_CAP_PSCHANGE_MC_NO |	\
-				 ARCH_CAP_SBDR_SSDP_NO | ARCH_CAP_FBSDP_NO |			\
-				 ARCH_CAP_PSDP_NO | ARCH_CAP_FB_CLEAR | ARCH_CAP_RRSBA | \
-				 ARCH_CAP_PBRSB_NO)
-
-/* What the CPU says, and what the kernel knows of CPUs that say nothing. */
-static u64 arch_capabilities(void)
-{
-	u64 val = 0;
-
-	if (boot_cpu_has(X86_FEATURE_ARCH_CAPABILITIES) &&
-	    !rdmsrl_safe(MSR_IA32_ARCH_CAPABILITIES, &val))
-		val &= ARCH_CAPS_PASSED;
-	/* Guests have no guests, and where the CPU is affected no code in large pages. */
-	val |= ARCH_CAP_PSCHANGE_MC_NO;
-	if (!boot_cpu_has_bug(X86_BUG_CPU_MELTDOWN))
-		val |= ARCH_CAP_RDCL_NO;
-	if (!boot_cpu_has_bug(X86_BUG_SPEC_STORE_BYPASS))
-		val |= ARCH_CAP_SSB_NO;
-	if (!boot_cpu_has_bug(X86_BUG_MDS))
-		val |= ARCH_CAP_MDS_NO;
-	if (boot_cpu_has(X86_FEATURE_RTM) && !boot_cpu_has_bug(X86_BUG_TAA))
-		val |= ARCH_CAP_TAA_NO;
-#ifdef ARCH_CAP_GDS_NO
-	if (!boot_cpu_has_bug(X86_BUG_GDS))
-		val |= ARCH_CAP_GDS_NO;
-#endif
-#ifdef ARCH_CAP_RFDS_NO
-	if (!boot_cpu_has_bug(X86_BUG_RFDS))
-		val |= ARCH_CAP_RFDS_NO;
-#endif
-#ifdef ARCH_CAP_ITS_NO
-	if (!boot_cpu_has_bug(X86_BUG_ITS))
-		val |= ARCH_CAP_ITS_NO;
-#endif
-	return val;
-}
-
-/**
- * mhv_msr_feature - what an MSR of the feature list tells of this host
- * @index: which
- * @val: its value
- *
- * Context: any.
- * Return: 0, or 1 if it is not in that list.
- */
-int mhv_msr_feature(u32 index, u64 *val)
-{
-	*val = 0;
-	switch (index) {
-	case MSR_IA32_ARCH_CAPABILITIES:
-		*val = arch_capabilities();
-		return 0;
-	case MSR_IA32_UCODE_REV:
-		/* Absent on some CPUs: then 0. */
-		if (rdmsrl_safe(index, val))
-			*val = 0;
-		return 0;
-	case MSR_AMD64_DE_CFG:
-		if (boot_cpu_data.x86_vendor == X86_VENDOR_INTEL)
-			break;
-		*val = de_cfg_supported();
-		return 0;
-	case MSR_IA32_PERF_CAPABILITIES:
-		return 0;	/* no performance counters */
-	}
-	return 1;
-}
-
 /* ---- the ioctls ---- */
 
 static u32 io_entries(struct mhv_vcpu *vcpu, struct kvm_msr_entry *e, u32 nr, bool write)
@@ -958,11 +877,10 @@ int mhv_msr_vcpu_init(struct mhv_vcpu *vcpu)
 		return -ENOMEM;
 	vcpu->msrs = store;
 	vcpu->mce.cap = MHV_MCE_BANKS;
-	store->slot[SLOT_ARCH_CAPS] = arch_capabilities();
+	store->slot[SLOT_ARCH_CAPS] = mhv_arch_capabilities();
 	store->slot[SLOT_PLATFORM_INFO] = MSR_PLATFORM_INFO_CPUID_FAULT;
-	store->slot[SLOT_DE_CFG] = de_cfg_supported();
-	store->slot[SLOT_UCODE_REV] = boot_cpu_data.x86_vendor == X86_VENDOR_INTEL ?
-				      UCODE_INTEL : UCODE_AMD;
+	store->slot[SLOT_DE_CFG] = mhv_de_cfg();
+	store->slot[SLOT_UCODE_REV] = mhv_backend->caps.ucode_rev;
 	init_osvw(store);
 	return 0;
 }

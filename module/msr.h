@@ -46,6 +46,10 @@ struct msr_access {
 	bool host;
 };
 
+/* msr_feature.c */
+u64 mhv_arch_capabilities(void);
+u64 mhv_de_cfg(void);
+
 /* mce.c */
 int mce_get_cap(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val);
 int mce_get_status(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val);

@@ -34,6 +34,7 @@ struct mhv_backend mhv_kunit_backend = {
 	.name = "KUnit",
 	.vcpu_size = sizeof(struct mhv_vcpu),
 	.caps = {
+		.de_cfg = true,
 		.levels = 4,
 		.spec_ctrl = true,
 		.pte = {

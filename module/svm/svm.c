@@ -21,6 +21,8 @@
 
 #define IOPM_ORDER	2	/* three pages are needed */
 #define MSRPM_ORDER	1
+/* A vCPU of family 17h had better have some microcode. */
+#define UCODE_REV	0x01000065
 
 /**
  * struct svm_cpu - what SVM needs on each CPU
@@ -188,6 +190,8 @@ static int svm_setup(void)
 	caps->spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
 	caps->disable_exits = KVM_X86_DISABLE_VALID_EXITS;
 	caps->one_shadow = true;
+	caps->ucode_rev = UCODE_REV;
+	caps->de_cfg = true;
 	return 0;
 }
 

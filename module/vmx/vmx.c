@@ -25,6 +25,8 @@
 #include "vmx.h"
 
 #define L1D_ORDER	4	/* 64 KiB */
+/* A vCPU of family 6 had better have some microcode. */
+#define UCODE_REV	(1ull << 32)
 
 DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
 static unsigned long *msr_bitmap;
@@ -257,6 +259,7 @@ static int vmx_setup(void)
 	caps->levels = 4;
 	caps->spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
 	caps->pdptr_cached = true;
+	caps->ucode_rev = UCODE_REV;
 	caps->tsc_scaling = vmx_caps.ctl[VMX_PROC2] & SECONDARY_EXEC_TSC_SCALING;
 	caps->tsc_ratio_frac_bits = VMX_TSC_FRAC_BITS;
 	caps->tsc_max_ratio = ~0ull;
