@@ -363,6 +363,54 @@ static bool test_names(void)
 	return ok;
 }
 
+/* Where IDIV's quotient just fits, and where it just does not: the processor must not see the latter. */
+static bool test_idiv_edges(void)
+{
+	static const struct {
+		u8 bytes;
+		u8 insn[3];
+	} sizes[] = {
+		{ 1, { 0xf6, 0xf9, 0x90 } }, { 2, { 0x66, 0xf7, 0xf9 } },
+		{ 4, { 0xf7, 0xf9, 0x90 } }, { 8, { 0x48, 0xf7, 0xf9 } },
+	};
+	unsigned int i, n;
+	bool ok = true;
+
+	for (i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		const u8 *b = sizes[i].insn;
+		u64 mask = emul_mask(sizes[i].bytes), edge = mask / 2 + 1;
+		/* The dividend's halves, the divisor, whether the quotient fits */
+		const u64 rows[][4] = {
+			{ mask, edge, mask, false },		/* -edge / -1 */
+			{ mask, edge, 1, true },
+			{ 0, edge, 1, false },
+			{ 0, edge, mask, true },		/* edge / -1 */
+			{ 0, edge - 1, 1, true },
+			{ mask, edge - 1, 1, false },		/* (-edge - 1) / 1 */
+			{ mask, edge - 1, mask, false },
+			{ 0, 1, 0, false },
+		};
+
+		for (n = 0; n < sizeof(rows) / sizeof(rows[0]); n++) {
+			int r;
+
+			reset(EMUL_MODE_LONG);
+			GPR(RAX) = rows[n][1];
+			if (sizes[i].bytes == 1)
+				GPR(RAX) |= rows[n][0] << 8;
+			GPR(RDX) = rows[n][0];
+			GPR(RCX) = rows[n][2];
+			r = run(3, b[0], b[1], b[2]);
+			if (rows[n][3])
+				EXPECT(r == EMUL_OK && (GPR(RAX) & mask) ==
+				       (rows[n][2] == 1 ? rows[n][1] : edge));
+			else
+				EXPECT(faulted(r, VEC_DE, 0));
+		}
+	}
+	return ok;
+}
+
 static bool test_real_memory(void)
 {
 	bool ok = true;
@@ -1052,6 +1100,7 @@ int main(void)
 	} tests[] = {
 		{ test_truncated, "truncated and overlong instructions" },
 		{ test_names, "names, lengths and operands of intercepted instructions" },
+		{ test_idiv_edges, "idiv where its quotient just fits" },
 		{ test_real_memory, "real mode: wrap, limits, unreal mode" },
 		{ test_real_control, "real mode: INT, IRET, far call and return" },
 		{ test_real_system, "real mode: LGDT, LMSW, segment loads" },
