@@ -85,6 +85,12 @@ SYM_FUNC_START(svm_enter)
 	mov R13(%rsi), %r13
 	mov R14(%rsi), %r14
 	mov R15(%rsi), %r15
+
+	/* Buffers that a guest could sample (TSA); changes ZF only. */
+#ifdef VM_CLEAR_CPU_BUFFERS
+	VM_CLEAR_CPU_BUFFERS
+#endif
+
 	/*
 	 * RFLAGS.IF of the host decides whether host interrupts make the guest
 	 * exit (V_INTR_MASKING); GIF is clear, so none is taken before VMRUN.
