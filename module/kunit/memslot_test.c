@@ -244,6 +244,24 @@ static void test_dirty(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, dirty[2], 3UL);	/* and no bit beyond the slot */
 }
 
+/* A log that could not be given to userspace is there the next time. */
+static void test_get_fault(struct kunit *test)
+{
+	struct mhv_vm *vm = slots_vm(test);
+	struct kvm_dirty_log log = { .dirty_bitmap = (void __user *)8 };
+	const struct mhv_memslot *slot;
+
+	KUNIT_ASSERT_EQ(test, set(vm, 0, KVM_MEM_LOG_DIRTY_PAGES, 100, 5000, HVA), 0);
+	slot = mhv_memslot_find(vm, 100);
+	mhv_mark_dirty(vm, slot, 100);
+	mhv_mark_dirty(vm, slot, 100 + 63 * BITS_PER_LONG);
+	mhv_mark_dirty(vm, slot, 100 + 64 * BITS_PER_LONG);
+	KUNIT_EXPECT_EQ(test, mhv_dirty_log_get(vm, &log), -EFAULT);
+	KUNIT_EXPECT_EQ(test, slot->dirty[0], 1UL);
+	KUNIT_EXPECT_EQ(test, slot->dirty[63], 1UL);
+	KUNIT_EXPECT_EQ(test, slot->dirty[64], 1UL);
+}
+
 static void test_clear_valid(struct kunit *test)
 {
 	struct mhv_memslot slot = { .npages = 130 };
@@ -274,6 +292,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(test_edges),
 	KUNIT_CASE(test_refused),
 	KUNIT_CASE(test_dirty),
+	KUNIT_CASE(test_get_fault),
 	KUNIT_CASE(test_clear_valid),
 	{}
 };

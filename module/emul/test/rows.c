@@ -363,7 +363,7 @@ static bool test_names(void)
 	return ok;
 }
 
-/* Where IDIV's quotient just fits, and where it just does not: the processor must not see the latter. */
+/* Where IDIV's quotient just fits, and just does not: the processor must not see the latter. */
 static bool test_idiv_edges(void)
 {
 	static const struct {
