@@ -196,6 +196,80 @@ TEST(cleared_by_page)
 	expect_dirty(vm, (int[]){ -1 });
 }
 
+/* A log of more words than can be handled at once: each bit is that of its own page. */
+#define MANY	(3 * 4096 + 100)
+
+static u8 many[(MANY + 63) / 64 * 8];
+
+static void many_guest(void)
+{
+	static const u32 pages[] = { 5, 4095, 4096, 4096 + 5, 8192 + 70, MANY - 1 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(pages); i++)
+		PAGE(pages[i]) = i;
+	guest_sync(0);
+	PAGE(4096 + 5) = 1;
+	guest_sync(0);
+}
+
+static void expect_many(struct vm *vm, const u32 *pages, unsigned int n)
+{
+	struct kvm_dirty_log log = { .slot = 1, .dirty_bitmap = many };
+	static u8 want[sizeof(many)];
+
+	memset(want, 0, sizeof(want));
+	for (unsigned int i = 0; i < n; i++)
+		want[pages[i] / 8] |= 1 << pages[i] % 8;
+	memset(many, 0xee, sizeof(many));
+	ASSERT_RET(ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log), 0);
+	EXPECT_EQ(memcmp(many, want, sizeof(want)), 0);
+}
+
+TEST(many_words)
+{
+	static const u32 all[] = { 5, 4095, 4096, 4096 + 5, 8192 + 70, MANY - 1 };
+	static const u32 left[] = { 5, 4095, 4096, MANY - 1 };
+	static const u32 again[] = { 5, 4095, 4096, 4096 + 5, MANY - 1 };
+	struct kvm_clear_dirty_log clear = {
+		.slot = 1, .num_pages = MANY, .dirty_bitmap = many,
+	};
+	struct vcpu *vcpu = guest_new(many_guest);
+	struct vm *vm = vcpu->vm;
+
+	if (!(dev_cap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE))
+		test_skip("no KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2");
+	ASSERT_RET(manual_protect(vm, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE), 0);
+	ASSERT_RET(vm_slot(vm, 1, KVM_MEM_LOG_DIRTY_PAGES, BASE, MANY * 0x1000ULL,
+			   mem_alloc(MANY * 0x1000ULL)), 0);
+	run_sync(vcpu);
+	expect_many(vm, all, ARRAY_SIZE(all));
+	memset(many, 0, sizeof(many));
+	many[(4096 + 5) / 8] = 1 << 5 % 8;
+	many[(8192 + 70) / 8] = 1 << 70 % 8;
+	ASSERT_RET(ioctl(vm->fd, KVM_CLEAR_DIRTY_LOG, &clear), 0);
+	expect_many(vm, left, ARRAY_SIZE(left));
+	/* Of these two, the one that is written is logged anew. */
+	run_sync(vcpu);
+	expect_many(vm, again, ARRAY_SIZE(again));
+}
+
+/* Without manual protection reading clears: in all parts, too. */
+TEST(many_words_read)
+{
+	static const u32 all[] = { 5, 4095, 4096, 4096 + 5, 8192 + 70, MANY - 1 };
+	static const u32 again[] = { 4096 + 5 };
+	struct vcpu *vcpu = guest_new(many_guest);
+	struct vm *vm = vcpu->vm;
+
+	ASSERT_RET(vm_slot(vm, 1, KVM_MEM_LOG_DIRTY_PAGES, BASE, MANY * 0x1000ULL,
+			   mem_alloc(MANY * 0x1000ULL)), 0);
+	run_sync(vcpu);
+	expect_many(vm, all, ARRAY_SIZE(all));
+	run_sync(vcpu);
+	expect_many(vm, again, ARRAY_SIZE(again));
+	expect_many(vm, NULL, 0);
+}
+
 /* All pages begin dirty; those that are cleared are logged from then on. */
 TEST(initially_set)
 {

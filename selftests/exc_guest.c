@@ -83,9 +83,15 @@ static void exit_guest(void)
 	c = 0x12345678;
 	EXPECT_FAULT(13, 0, "rdmsr");
 	EXPECT_FAULT(13, 0, "wrmsr");
+	EXPECT_FAULT(13, 0, "rdpmc");			/* no such counter */
 	EXPECT_FAULT(6, 0, "rsm");			/* not in SMM */
 	EXPECT_FAULT(6, 0, "vmrun");			/* EFER.SVME is not there */
+	/* They would take a physical address of the host's, or its interrupts. */
 	EXPECT_FAULT(6, 0, "vmload");
+	EXPECT_FAULT(6, 0, "vmsave");
+	EXPECT_FAULT(6, 0, "clgi");
+	EXPECT_FAULT(6, 0, "stgi");
+	EXPECT_FAULT(6, 0, "skinit");
 	EXPECT_FAULT(6, 0, "vmxoff");
 	EXPECT_FAULT(256, 0, "wbinvd");
 	EXPECT_FAULT(256, 0, "clts");

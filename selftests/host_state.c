@@ -30,6 +30,7 @@ static void spoil(void)
 	wrmsr(0x175, garbage);
 	wrmsr(0x176, garbage);
 	wrmsr(0x277, 0);			/* PAT: all uncached */
+	wrmsr_try(0xc0000103, 0x5a5);		/* TSC_AUX, if there is RDTSCP */
 	asm volatile("fninit\n fldpi\n pcmpeqd %%xmm0, %%xmm0\n pcmpeqd %%xmm15, %%xmm15" : :
 		     : "memory");
 	asm volatile("mov %0, %%dr0\n mov %0, %%dr1" : : "r" (garbage));

@@ -37,6 +37,7 @@ static void mmio_guest(void)
 	*(volatile u16 *)MMIO = 2;
 	guest_sync(0);
 	*(volatile u32 *)MMIO = 3;		/* another length */
+	*(volatile u8 *)MMIO = 0x33;
 	*(volatile u16 *)(MMIO + 2) = 4;	/* another address */
 	guest_sync(*(volatile u16 *)MMIO);	/* a read */
 	*(volatile u8 *)(MMIO + 0x10) = 5;
@@ -61,6 +62,7 @@ TEST(mmio)
 	run_sync(vcpu);
 	EXPECT_EQ(taken(a), 2);
 	EXPECT_EQ(*(u32 *)expect_mmio(vcpu, 1, MMIO, 4), 3);
+	EXPECT_EQ(*(u8 *)expect_mmio(vcpu, 1, MMIO, 1), 0x33);
 	EXPECT_EQ(*(u16 *)expect_mmio(vcpu, 1, MMIO + 2, 2), 4);
 	*(u16 *)expect_mmio(vcpu, 0, MMIO, 2) = 77;
 	EXPECT_EQ(run_sync(vcpu), 77);
@@ -80,6 +82,7 @@ static void port_guest(void)
 	outb(PORT, 7);
 	outb(PORT, 8);
 	outb(PORT, 9);
+	outb(PORT + 8, 0x34);			/* of a device of two bytes */
 	asm volatile("outw %%ax, %%dx" : : "a" (0x107), "d" (PORT));
 	asm volatile("rep outsb" : "+S" (si), "+c" (n) : "d" (PORT) : "memory");
 	guest_done();
@@ -96,7 +99,9 @@ TEST(ports_by_data)
 	vm = vcpu->vm;
 	ASSERT_RET(ioeventfd(vm, a, PORT, 1, PIO | MATCH, 7), 0);
 	ASSERT_RET(ioeventfd(vm, b, PORT, 1, PIO | MATCH, 8), 0);
+	ASSERT_RET(ioeventfd(vm, b, PORT + 8, 2, PIO, 0), 0);
 	EXPECT_EQ(*(u8 *)expect_pio(vcpu, KVM_EXIT_IO_OUT, PORT, 1, 1), 9);
+	EXPECT_EQ(*(u8 *)expect_pio(vcpu, KVM_EXIT_IO_OUT, PORT + 8, 1, 1), 0x34);
 	EXPECT_EQ(*(u16 *)expect_pio(vcpu, KVM_EXIT_IO_OUT, PORT, 2, 1), 0x107);
 	run_done(vcpu);
 	EXPECT_EQ(taken(a), 4);

@@ -138,6 +138,7 @@ static void resample_guest(void)
 			sti_hlt();
 		guest_sync(ioapic_read(0x10 + 2 * PIN));
 		apic_write(APIC_EOI, 0);
+		guest_sync(ioapic_read(0x10 + 2 * PIN));
 	}
 }
 
@@ -157,11 +158,44 @@ TEST(resample)
 		/* High until the EOI, which userspace is told of. */
 		EXPECT_EQ(run_sync(vcpu), VECTOR | 0xc000);
 		EXPECT_EQ(readable(ack, 0), 0);
+		/* The EOI has lowered it: the pin was not sent again. */
+		EXPECT_EQ(run_sync(vcpu), VECTOR | 0x8000);
 		EXPECT_EQ(run_sync(vcpu), i);
 		EXPECT_EQ(readable(ack, 1000), 1);
 		ASSERT_RET(read(ack, &value, 8), 8);
 		EXPECT_GE(value, 1);
 	}
+}
+
+static u32 ioapic_irr(struct vm *vm)
+{
+	struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_IOAPIC };
+
+	xioctl(vm->fd, KVM_GET_IRQCHIP, &chip);
+	return chip.chip.ioapic.irr;
+}
+
+/* What an irqfd has raised goes low when the last that shares it is taken away. */
+TEST(resample_taken_away)
+{
+	struct kvm_irqchip chip = { .chip_id = KVM_IRQCHIP_IOAPIC };
+	int fd = eventfd(0, 0), ack = eventfd(0, 0), other = eventfd(0, 0);
+	struct vm *vm;
+
+	NEED_CAP(KVM_CAP_IRQFD_RESAMPLE);
+	vm = vm_new_irqchip();
+	xioctl(vm->fd, KVM_GET_IRQCHIP, &chip);
+	chip.chip.ioapic.redirtbl[PIN].bits = VECTOR | 0x18000;	/* level, masked */
+	xioctl(vm->fd, KVM_SET_IRQCHIP, &chip);
+	ASSERT_RET(irqfd(vm, fd, PIN, KVM_IRQFD_FLAG_RESAMPLE, ack), 0);
+	ASSERT_RET(irqfd(vm, other, PIN, KVM_IRQFD_FLAG_RESAMPLE, ack), 0);
+	EXPECT_EQ(ioapic_irr(vm), 0);
+	kick(fd);
+	EXPECT_EQ(ioapic_irr(vm), BIT(PIN));
+	ASSERT_RET(irqfd(vm, fd, PIN, KVM_IRQFD_FLAG_DEASSIGN, 0), 0);
+	EXPECT_EQ(ioapic_irr(vm), BIT(PIN));
+	ASSERT_RET(irqfd(vm, other, PIN, KVM_IRQFD_FLAG_DEASSIGN, 0), 0);
+	EXPECT_EQ(ioapic_irr(vm), 0);
 }
 
 TEST(refused)

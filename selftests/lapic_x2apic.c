@@ -58,6 +58,9 @@ static void guest(void)
 	GUEST_EXPECT_EQ(rdmsr_try(X(APIC_DFR), &value), 13);	/* not in this mode */
 	GUEST_EXPECT_EQ(rdmsr_try(X(APIC_ICR2), &value), 13);
 	GUEST_EXPECT_EQ(wrmsr_try(X(APIC_TPR), 0x100000000), 13);	/* reserved bits */
+	GUEST_EXPECT_EQ(wrmsr_try(X(APIC_ESR), 1), 13);		/* 0 only */
+	GUEST_EXPECT_EQ(wrmsr_try(X(APIC_ESR), 0), 256);
+	GUEST_EXPECT_EQ(wrmsr_try(0x83f, 0x100), 13);
 	GUEST_EXPECT_EQ(rdmsr_try(0x83f, &value), 13);
 	GUEST_EXPECT_EQ(rdmsr_try(0x8ff, &value), 13);
 	/* x2APIC to xAPIC is no way; off, and then xAPIC, is. */

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -18,6 +19,8 @@
 #define FIRST_GPA	(4 * GIB)
 #define TABLES		(SLOTS * 512)	/* one for each 2 MiB */
 #define LIMIT		"16777216"	/* tables for two thirds of it, and nothing else */
+
+#define LEAK		(3 << 19)	/* less than 150 vCPUs take */
 
 static char group[64];
 
@@ -113,6 +116,37 @@ TEST(tables_are_charged)
 	for (int i = 0; i < 100 && read_file("memory.current") > after - TABLES * 2048; i++)
 		usleep(20000);
 	EXPECT_TRUE(read_file("memory.current") <= after - TABLES * 2048);
+	write_file("/sys/fs/cgroup", "cgroup.procs", "0");
+	rmdir(group);
+}
+
+/* A vCPU that gets no descriptor leaves nothing behind, however often it is tried. */
+TEST(failed_vcpus)
+{
+	struct vm *vm = vm_new();
+	struct rlimit old, none;
+	u64 before, after;
+
+	make_group();
+	join_group();
+	ASSERT_RET(getrlimit(RLIMIT_NOFILE, &old), 0);
+	none = old;
+	none.rlim_cur = 0;
+	before = read_file("memory.current");
+	ASSERT_RET(setrlimit(RLIMIT_NOFILE, &none), 0);
+	for (int i = 0; i < 150; i++)
+		EXPECT_ERRNO(ioctl(vm->fd, KVM_CREATE_VCPU, 0L), EMFILE);
+	ASSERT_RET(setrlimit(RLIMIT_NOFILE, &old), 0);
+	/* What is freed after a grace period may take a moment. */
+	for (int i = 0; i < 500; i++) {
+		after = read_file("memory.current");
+		if (after < before + LEAK)
+			break;
+		usleep(20000);
+	}
+	test_info("%llu KiB before, %llu KiB after", (unsigned long long)before >> 10,
+		  (unsigned long long)after >> 10);
+	EXPECT_TRUE(after < before + LEAK);
 	write_file("/sys/fs/cgroup", "cgroup.procs", "0");
 	rmdir(group);
 }

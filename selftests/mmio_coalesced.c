@@ -80,6 +80,7 @@ static void flood_guest(void)
 
 TEST(full_ring)
 {
+	static const u32 spoilt[] = { RING_MAX, RING_MAX + 1, 0xffffff, 0xffffffff };
 	struct vcpu *vcpu;
 	struct kvm_coalesced_mmio_ring *ring;
 	u32 next = 0;
@@ -104,10 +105,13 @@ TEST(full_ring)
 			EXPECT_EQ(*(u32 *)ring->coalesced_mmio[ring->first].data, next++);
 		EXPECT_EQ(data, next++);
 	}
-	/* Indices that userspace spoilt harm nobody but itself. */
-	ring->last = 0xffffff;
+	/* Indices that userspace spoilt harm nobody but itself: no write goes there. */
 	ring->first = 0xeeeeee;
-	expect_mmio(vcpu, 1, MMIO, 4);
+	for (size_t i = 0; i < ARRAY_SIZE(spoilt); i++) {
+		ring->last = spoilt[i];
+		EXPECT_EQ(*(u32 *)expect_mmio(vcpu, 1, MMIO, 4), next++);
+		EXPECT_EQ(ring->last, spoilt[i]);
+	}
 }
 
 TEST(unregister)

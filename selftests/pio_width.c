@@ -84,3 +84,30 @@ TEST(in_widths)
 	}
 	run_done(vcpu);
 }
+
+/* What only begins at a device in the kernel (a PIC has two ports) is userspace's, whole. */
+static void beyond_guest(void)
+{
+	u64 a = PATTERN;
+
+	asm volatile("outw %%ax, $0x21" : : "a" (a));
+	asm volatile("outl %%eax, %%dx" : : "a" (a), "d" (0xa0));
+	asm volatile("inw $0xa1, %%ax" : "+a" (a));
+	guest_sync(a & 0xffff);
+	guest_sync(inb(0x21));
+	guest_done();
+}
+
+TEST(beyond_a_device)
+{
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_IRQCHIP);
+	vcpu = guest_new_irqchip(beyond_guest);
+	EXPECT_EQ(*(u16 *)expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x21, 2, 1), 0x7788);
+	EXPECT_EQ(*(u32 *)expect_pio(vcpu, KVM_EXIT_IO_OUT, 0xa0, 4, 1), 0x55667788);
+	memcpy(expect_pio(vcpu, KVM_EXIT_IO_IN, 0xa1, 2, 1), "\x34\x12", 2);
+	EXPECT_EQ(run_sync(vcpu), 0x1234);
+	EXPECT_EQ(run_sync(vcpu), 0);		/* the PIC's mask was not written */
+	run_done(vcpu);
+}

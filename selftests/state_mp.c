@@ -99,6 +99,27 @@ TEST(sipi_by_userspace)
 	EXPECT_EQ(regs.rip, 0);
 }
 
+static void init_after_sipi_guest(void)
+{
+	apic_enable();
+	apic_write(APIC_ICR2, 1 << 24);
+	apic_write(APIC_ICR, 0x4600 | 0x12);
+	apic_write(APIC_ICR, 0x4500);
+	guest_done();
+}
+
+/* An INIT makes a SIPI void that came before it: the AP waits for another. */
+TEST(init_after_sipi)
+{
+	struct vcpu *bsp = guest_new_irqchip(init_after_sipi_guest);
+	struct vcpu *ap = vcpu_new(bsp->vm, 1);
+
+	vcpu_cpuid(ap);
+	run_done(bsp);
+	EXPECT_EQ(get(ap), KVM_MP_STATE_INIT_RECEIVED);
+	EXPECT_EQ(get(ap), KVM_MP_STATE_INIT_RECEIVED);
+}
+
 static volatile u32 nmis;
 
 static void on_nmi(struct isr_frame *frame)

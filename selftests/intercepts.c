@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * intercepts.c - instructions that must not be left to the guest: each makes an exit, which the
+ * counter of exits shows where the result does not; and each ends an interrupt shadow.
+ */
+#include <stdlib.h>
+
+#include "guest.h"
+#include "vm.h"
+
+#define TIMES	2000
+#define VECTOR	0x51
+
+static u64 exits(int fd)
+{
+	struct kvm_stats_header head;
+	u64 value = 0;
+
+	ASSERT_RET(pread(fd, &head, sizeof(head), 0), sizeof(head));
+	for (u32 i = 0; i < head.num_desc; i++) {
+		char buf[sizeof(struct kvm_stats_desc) + 256] = "";
+		struct kvm_stats_desc *desc = (void *)buf;
+		size_t size = sizeof(*desc) + head.name_size;
+
+		ASSERT_TRUE(size < sizeof(buf));
+		ASSERT_RET(pread(fd, buf, size, head.desc_offset + i * size), size);
+		if (strcmp(desc->name, "exits"))
+			continue;
+		ASSERT_RET(pread(fd, &value, 8, head.data_offset + desc->offset), 8);
+		return value;
+	}
+	test_skip("no counter of exits");
+}
+
+#define LOOP(insn) do {								\
+	for (int i = 0; i < TIMES; i++) {					\
+		u64 a = 0, c = 0, d = 0;					\
+										\
+		GUEST_TRY(insn, a, c, d);					\
+	}									\
+	guest_sync(0);								\
+} while (0)
+
+/* Whether it faults is not asked here. */
+static void guest(void)
+{
+	guest_sync(0);
+	LOOP("cpuid");
+	LOOP("invd");
+	LOOP("mov $0x12345678, %%ecx\n rdmsr");
+	LOOP("rdpmc");
+	LOOP("hlt");
+	if (guest_cpuid(0x80000000, 0).a >= 0x80000001 && guest_cpuid(0, 0).b != 0x756e6547) {
+		LOOP("invlpga");
+		LOOP("skinit");
+		LOOP("wbinvd");
+	}
+	guest_done();
+}
+
+TEST(each_exits)
+{
+	static const char * const names[] = {
+		"CPUID", "INVD", "RDMSR", "RDPMC", "HLT", "INVLPGA", "SKINIT", "WBINVD",
+	};
+	struct vcpu *vcpu = guest_new(guest);
+	u64 before, after;
+	size_t i = 0;
+	int fd;
+
+	NEED_CAP(KVM_CAP_BINARY_STATS_FD);
+	fd = xioctl(vcpu->fd, KVM_GET_STATS_FD, 0);
+	run_sync(vcpu);
+	before = exits(fd);
+	for (;;) {
+		struct kvm_regs regs;
+		int reason = vcpu_run(vcpu);
+
+		/* Without an APIC of the kernel's, HLT is userspace's. */
+		if (reason == KVM_EXIT_HLT)
+			continue;
+		ASSERT_EQ(reason, KVM_EXIT_IO);
+		vcpu_get_regs(vcpu, &regs);
+		if ((regs.rax & 0xff) == UCALL_DONE)
+			break;
+		ASSERT_EQ(regs.rax & 0xff, UCALL_SYNC);
+		ASSERT_TRUE(i < ARRAY_SIZE(names));
+		after = exits(fd);
+		test_context("%s", names[i]);
+		EXPECT_GE(after - before, TIMES);
+		test_context("");
+		before = after;
+		i++;
+	}
+	EXPECT_GE(i, 5);
+}
+
+static volatile u64 taken_at;
+
+static void on_irq(struct isr_frame *frame)
+{
+	taken_at = frame->rip;
+	apic_write(APIC_EOI, 0);
+}
+
+/*
+ * STI's shadow is over once the CPUID behind it is: the interrupt is taken then, not one
+ * instruction later. (If the shadow was lost on the way, it is taken before.)
+ */
+static void shadow_guest(void)
+{
+	isr_table[VECTOR] = on_irq;
+	apic_enable();
+	for (int i = 0; i < 20; i++) {
+		u64 after, a = 0, c = 0;
+
+		taken_at = 0;
+		apic_write(APIC_ICR, 0x40000 | VECTOR);
+		asm volatile("lea 1f(%%rip), %[after]\n\t"
+			     "sti\n\tcpuid\n"
+			     "1:\tnop\n\tnop\n\tnop\n\tcli"
+			     : [after] "=&r" (after), "+a" (a), "+c" (c) : : "rbx", "rdx", "memory");
+		GUEST_EXPECT(taken_at && taken_at <= after);
+	}
+	guest_done();
+}
+
+TEST(shadow_ends)
+{
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_IRQCHIP);
+	vcpu = guest_new_irqchip(shadow_guest);
+	run_done(vcpu);
+}
