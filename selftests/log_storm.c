@@ -138,8 +138,8 @@ TEST(what_nobody_emulates)
 }
 
 /*
- * A code segment that is of 64 and of 32 bits: no CPU enters that. Bochs's SVM leaves the host's state
- * behind in the VMCB, in which the second entry then runs, to a triple fault now and then.
+ * A code segment that is of 64 and of 32 bits: no CPU enters that. Bochs's SVM leaves the host's
+ * state behind in the VMCB, in which the second entry then runs, to a triple fault now and then.
  */
 TEST(refused_entries)
 {

@@ -26,7 +26,7 @@
 
 #define L1D_ORDER	4	/* 64 KiB */
 /* A vCPU of family 6 had better have some microcode. */
-#define UCODE_REV	(1ull << 32)
+#define UCODE_REV	BIT_ULL(32)
 
 DEFINE_PER_CPU(struct vmx_cpu, vmx_cpu);
 static unsigned long *msr_bitmap;
