@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Why the CPU refused an entry: the checks that it makes, one after another.
+ * Why the CPU refused an entry: the checks that it makes of the guest's state,
+ * one after another (check_control.c has the others); and what is said of it.
  * Entered from the core through dump(), after a refused entry.
  * vcpu->mutex held, the vCPU loaded; no other lock.
- * Intel SDM volume 3, "VM Entries": "Checks on VMX Controls and Host-State
- * Area", "Checks on the Guest State Area"; "VM Instruction Error Numbers".
+ * Intel SDM volume 3, "VM Entries": "Checks on the Guest State Area"; "VM
+ * Instruction Error Numbers".
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
 #include <linux/printk.h>
+#include <linux/ratelimit.h>
 #include <asm/processor-flags.h>
 
 #include "vmx.h"
@@ -42,19 +44,19 @@ static bool canonical(u64 addr)
 }
 
 /* Control registers, EFER, debug registers, and the MSRs of SYSENTER. */
-static const char *check_registers(const struct guest *g)
+static const char *check_registers(const struct vmx_limits *lim, const struct guest *g)
 {
 	if (g->cr0 & X86_CR0_PG && !(g->cr0 & X86_CR0_PE))
 		return "CR0: paging without protection";
 	if (g->cr0 >> 32)
 		return "CR0: reserved bits";
-	if (g->cr4 & ~native_read_msr(MSR_IA32_VMX_CR4_FIXED1))
+	if (g->cr4 & ~lim->cr4_may)
 		return "CR4: bits that the CPU lacks";
 	if (g->long_mode && !(g->cr0 & X86_CR0_PG && g->cr4 & X86_CR4_PAE))
 		return "long mode without paging, or without CR4.PAE";
 	if (!g->long_mode && g->cr4 & X86_CR4_PCIDE)
 		return "CR4.PCIDE outside of long mode";
-	if (g->cr3 >> boot_cpu_data.x86_phys_bits)
+	if (g->cr3 >> lim->phys_bits)
 		return "CR3: address too large";
 	if (!!(g->efer & EFER_LMA) != g->long_mode)
 		return "EFER.LMA is not what the entry control says";
@@ -188,13 +190,13 @@ static const char *check_events(const struct guest *g)
 	return NULL;
 }
 
-static const char *guest_error(u32 injected)
+static const char *guest_error(const struct vmx_limits *lim, u32 injected)
 {
 	const char *why;
 	struct guest g;
 
 	read_guest(&g, injected);
-	why = check_registers(&g);
+	why = check_registers(lim, &g);
 	if (!why)
 		why = check_events(&g);
 	if (!why && g.v86)
@@ -223,21 +225,37 @@ static const char *instruction_error(u32 error)
 	return error < ARRAY_SIZE(names) && names[error] ? names[error] : "unknown";
 }
 
-static const char *failure(const struct vmx_vcpu *vmx)
+/* There was no entry at all: the error tells which checks to look through. */
+static struct vmx_refusal no_entry(const struct vmx_limits *lim, const struct vmx_vcpu *vmx)
 {
-	u16 reason = vmx->exit_reason;
+	struct vmx_refusal why = {};
 
-	if (!reason)
-		return instruction_error(vmx->error);
-	switch (reason) {
+	if (vmx->error == VMXERR_ENTRY_INVALID_CONTROL_FIELD)
+		why = vmx_check_controls(lim, *(u8 *)(vmx->apic + APIC_TASKPRI), vmx->exit_intr);
+	else if (vmx->error == VMXERR_ENTRY_INVALID_HOST_STATE_FIELD)
+		why = vmx_check_host(lim);
+	if (!why.what)
+		why.what = instruction_error(vmx->error);
+	return why;
+}
+
+static struct vmx_refusal failure(const struct vmx_vcpu *vmx)
+{
+	u64 info = vmcs_read(EXIT_QUALIFICATION);
+	struct vmx_limits lim;
+
+	vmx_read_limits(&lim);
+	switch ((u16)vmx->exit_reason) {
+	case 0:
+		return no_entry(&lim, vmx);
 	case EXIT_REASON_INVALID_STATE:
-		return guest_error(vmx->exit_intr);
+		return (struct vmx_refusal){ guest_error(&lim, vmx->exit_intr), info };
 	case EXIT_REASON_MSR_LOAD_FAIL:
-		return "an MSR could not be loaded";
+		return (struct vmx_refusal){ "an MSR could not be loaded: which one", info };
 	case EXIT_REASON_MCE_DURING_VMENTRY:
-		return "a machine check";
+		return (struct vmx_refusal){ "a machine check", 0 };
 	}
-	return "unknown";
+	return (struct vmx_refusal){ "unknown", 0 };
 }
 
 /**
@@ -246,18 +264,23 @@ static const char *failure(const struct vmx_vcpu *vmx)
  */
 void vmx_dump(struct mhv_vcpu *vcpu)
 {
+	static DEFINE_RATELIMIT_STATE(limit, DEFAULT_RATELIMIT_INTERVAL, DEFAULT_RATELIMIT_BURST);
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
+	struct vmx_refusal why;
 
-	pr_info_ratelimited("vcpu %u: entry refused: exit reason %#x, instruction error %u: %s; cr0 %#llx cr3 %#llx cr4 %#llx efer %#llx rflags %#llx rip %#llx cs %#llx/%#llx ss %#llx/%#llx tr %#llx/%#llx pin %#x proc %#x/%#x entry %#x exit %#x inject %#x blocked %#llx\n",
-			    vcpu->id, vmx->exit_reason, vmx->error, failure(vmx),
-			    vmcs_read(GUEST_CR0), vmcs_read(GUEST_CR3), vmcs_read(GUEST_CR4),
-			    vmcs_read(GUEST_IA32_EFER), vmcs_read(GUEST_RFLAGS),
-			    vmcs_read(GUEST_RIP),
-			    vmcs_read(GUEST_CS_SELECTOR), vmcs_read(GUEST_CS_AR_BYTES),
-			    vmcs_read(GUEST_SS_SELECTOR), vmcs_read(GUEST_SS_AR_BYTES),
-			    vmcs_read(GUEST_TR_SELECTOR), vmcs_read(GUEST_TR_AR_BYTES),
-			    vmx->ctl[VMX_PIN], vmx->ctl[VMX_PROC], vmx->ctl[VMX_PROC2],
-			    vmx->ctl[VMX_ENTRY], vmx->ctl[VMX_EXIT],
-			    vmx->exit_intr,
-			    vmcs_read(GUEST_INTERRUPTIBILITY_INFO));
+	if (!__ratelimit(&limit))
+		return;
+	why = failure(vmx);
+	pr_info("vcpu %u: entry refused: exit reason %#x, instruction error %u: %s (%#llx); cr0 %#llx cr3 %#llx cr4 %#llx efer %#llx rflags %#llx rip %#llx cs %#llx/%#llx ss %#llx/%#llx tr %#llx/%#llx pin %#x proc %#x/%#x entry %#x exit %#x inject %#x blocked %#llx\n",
+		vcpu->id, vmx->exit_reason, vmx->error, why.what, why.value,
+		vmcs_read(GUEST_CR0), vmcs_read(GUEST_CR3), vmcs_read(GUEST_CR4),
+		vmcs_read(GUEST_IA32_EFER), vmcs_read(GUEST_RFLAGS),
+		vmcs_read(GUEST_RIP),
+		vmcs_read(GUEST_CS_SELECTOR), vmcs_read(GUEST_CS_AR_BYTES),
+		vmcs_read(GUEST_SS_SELECTOR), vmcs_read(GUEST_SS_AR_BYTES),
+		vmcs_read(GUEST_TR_SELECTOR), vmcs_read(GUEST_TR_AR_BYTES),
+		vmx->ctl[VMX_PIN], vmx->ctl[VMX_PROC], vmx->ctl[VMX_PROC2],
+		vmx->ctl[VMX_ENTRY], vmx->ctl[VMX_EXIT],
+		vmx->exit_intr,
+		vmcs_read(GUEST_INTERRUPTIBILITY_INFO));
 }

@@ -51,6 +51,46 @@ struct vmx_caps {
 
 extern struct vmx_caps vmx_caps;
 
+/**
+ * struct vmx_limits - what this CPU allows in a VMCS
+ * @must: of each control word, the bits that must be 1
+ * @may: of each control word, the bits that may be 1
+ * @ept: IA32_VMX_EPT_VPID_CAP
+ * @cr0_must: bits of CR0 that must be 1, in the host
+ * @cr0_may: bits of CR0 that may be 1
+ * @cr4_must: of CR4, likewise
+ * @cr4_may: likewise
+ * @phys_bits: width of a physical address
+ * @virt_bits: width of a linear address
+ * @cr3_targets: how many CR3-target values there can be
+ * @any_error_code: an exception may be injected with or without an error code
+ * @zero_len: an instruction that is injected may have length 0
+ */
+struct vmx_limits {
+	u32 must[VMX_NR_WORDS];
+	u32 may[VMX_NR_WORDS];
+	u64 ept;
+	u64 cr0_must;
+	u64 cr0_may;
+	u64 cr4_must;
+	u64 cr4_may;
+	u8 phys_bits;
+	u8 virt_bits;
+	u16 cr3_targets;
+	bool any_error_code;
+	bool zero_len;
+};
+
+/**
+ * struct vmx_refusal - what the CPU did not like
+ * @what: in words; NULL: not found
+ * @value: the field's value, or the bits that are wrong
+ */
+struct vmx_refusal {
+	const char *what;
+	u64 value;
+};
+
 #define VMX_AREA_MSRS	32
 
 /**
@@ -200,6 +240,8 @@ void vmx_after_exit(void);
 
 /* vmx_caps.c */
 int vmx_caps_probe(void);
+void vmx_read_limits(struct vmx_limits *lim);
+const char *vmx_control_name(unsigned int word, u32 bits);
 
 /* state.c */
 void vmx_state_load(struct mhv_vcpu *vcpu, u32 groups);
@@ -223,6 +265,10 @@ void vmx_switch_perf(struct vmx_vcpu *vmx);
 /* exits.c */
 int vmx_handle_exit(struct mhv_vcpu *vcpu);
 u32 vmx_exit_reason(struct mhv_vcpu *vcpu, const char **name, u64 *info1, u64 *info2);
+
+/* check_control.c */
+struct vmx_refusal vmx_check_controls(const struct vmx_limits *lim, u8 tpr, u32 injected);
+struct vmx_refusal vmx_check_host(const struct vmx_limits *lim);
 
 /* check.c */
 void vmx_dump(struct mhv_vcpu *vcpu);

@@ -109,16 +109,25 @@ static const struct {
 	{ VMX_EPT_EXTENT_CONTEXT_BIT | VMX_EPT_EXTENT_GLOBAL_BIT, "any type of INVEPT" },
 };
 
+/* Of IA32_VMX_BASIC. */
+#define BASIC_TRUE_MSRS		BIT_ULL(55)
+#define BASIC_ANY_ERROR_CODE	BIT_ULL(56)
+
 /* IA32_VMX_EPT_VPID_CAP has the part about INVVPID in its upper half. */
 #define VPID_CAP(bit)	((u64)(bit) << 32)
 
-static bool word_negotiate(unsigned int word, bool true_msrs, bool *ok)
+static int word_read(unsigned int word, u64 basic, u64 *cap)
+{
+	return rdmsrl_safe(basic & BASIC_TRUE_MSRS ? words[word].true_msr : words[word].msr, cap);
+}
+
+static bool word_negotiate(unsigned int word, u64 basic, bool *ok)
 {
 	u64 cap;
 	u32 must, may, ctl;
 	size_t i;
 
-	if (rdmsrl_safe(true_msrs ? words[word].true_msr : words[word].msr, &cap)) {
+	if (word_read(word, basic, &cap)) {
 		pr_err("VMX without %s controls is not supported\n", words[word].name);
 		return false;
 	}
@@ -179,14 +188,13 @@ static bool ept_negotiate(void)
  */
 int vmx_caps_probe(void)
 {
-	bool ok = true, true_msrs;
+	bool ok = true;
 	unsigned int word;
 	u64 basic;
 
 	if (rdmsrl_safe(MSR_IA32_VMX_BASIC, &basic))
 		return -EOPNOTSUPP;
 	vmx_caps.revision = vmx_basic_vmcs_revision_id(basic);
-	true_msrs = basic & BIT_ULL(55);
 	/* A VMCS is up to a page, write-back memory, at any physical address. */
 	if (vmx_basic_vmcs_size(basic) > PAGE_SIZE || ((basic >> 50) & 15) != 6 ||
 	    basic & BIT_ULL(48)) {
@@ -194,9 +202,58 @@ int vmx_caps_probe(void)
 		return -EOPNOTSUPP;
 	}
 	for (word = 0; word < VMX_NR_WORDS; word++)
-		if (!word_negotiate(word, true_msrs, &ok))
+		if (!word_negotiate(word, basic, &ok))
 			return -EOPNOTSUPP;
 	if (!ept_negotiate())
 		ok = false;
 	return ok ? 0 : -EOPNOTSUPP;
+}
+
+/**
+ * vmx_read_limits() - what the CPU allows in a VMCS
+ * @lim: result
+ *
+ * Context: any; VMX is supported.  Slow: for vmx_dump().
+ */
+void vmx_read_limits(struct vmx_limits *lim)
+{
+	unsigned int word;
+	u64 basic, cap, misc;
+
+	memset(lim, 0, sizeof(*lim));
+	rdmsrl(MSR_IA32_VMX_BASIC, basic);
+	for (word = 0; word < VMX_NR_WORDS; word++) {
+		if (word_read(word, basic, &cap))
+			continue;
+		lim->must[word] = cap;
+		lim->may[word] = cap >> 32;
+	}
+	rdmsrl(MSR_IA32_VMX_EPT_VPID_CAP, lim->ept);
+	rdmsrl(MSR_IA32_VMX_MISC, misc);
+	rdmsrl(MSR_IA32_VMX_CR0_FIXED0, lim->cr0_must);
+	rdmsrl(MSR_IA32_VMX_CR0_FIXED1, lim->cr0_may);
+	rdmsrl(MSR_IA32_VMX_CR4_FIXED0, lim->cr4_must);
+	rdmsrl(MSR_IA32_VMX_CR4_FIXED1, lim->cr4_may);
+	lim->phys_bits = boot_cpu_data.x86_phys_bits;
+	lim->virt_bits = boot_cpu_data.x86_virt_bits;
+	lim->cr3_targets = (misc >> 16) & 0x1ff;
+	lim->any_error_code = basic & BASIC_ANY_ERROR_CODE;
+	lim->zero_len = misc & VMX_MISC_ZERO_LEN_INS;
+}
+
+/**
+ * vmx_control_name() - what a control is called
+ * @word: the control word
+ * @bits: of it
+ *
+ * Return: the name of one of @bits that is in the table above, or else the word's.
+ */
+const char *vmx_control_name(unsigned int word, u32 bits)
+{
+	size_t i;
+
+	for (i = 0; i < ARRAY_SIZE(controls); i++)
+		if (controls[i].word == word && controls[i].bit & bits)
+			return controls[i].name;
+	return words[word].name;
 }
