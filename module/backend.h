@@ -68,7 +68,8 @@ struct mhv_caps {
  * @vcpu_create: P, not loaded.  Allocate the control block and bitmaps.
  *	0 or -ENOMEM.
  * @vcpu_destroy: P, not loaded.  Copes with a half-built vCPU.
- * @vcpu_reset: P.  Control fields to power-on; state groups are the core's.
+ * @vcpu_reset: P.  Control fields to power-on; state groups are the core's,
+ *	but for the types of segments, which these CPUs may have of their own.
  * @vcpu_load: N.  Bind to this CPU; save the host state that entries switch.
  * @vcpu_put: N.  Restore the host state that is switched lazily.
  * @state_load: N.  Copy exactly these groups from the control block to

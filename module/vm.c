@@ -363,11 +363,13 @@ static long ioc_set_identity_map_addr(void *obj, void *arg)
 {
 	struct mhv_vm *vm = obj;
 	long r = -EINVAL;
+	u64 addr;
 
 	mutex_lock(&vm->lock);
 	if (!vm->nr_vcpus) {
-		vm->identity_map_addr = *(u64 *)arg;
-		r = 0;
+		r = get_user(addr, (u64 __user *)arg);
+		if (!r)
+			vm->identity_map_addr = addr;
 	}
 	mutex_unlock(&vm->lock);
 	return r;
@@ -662,7 +664,7 @@ static const struct mhv_ioctl vm_ioctls[] = {
 	{ KVM_IRQ_LINE,			IN,	ioc_irq_line },
 	{ KVM_IRQ_LINE_STATUS,		IN | OUT, ioc_irq_line_status },
 	{ KVM_SET_TSS_ADDR,		VALUE,	ioc_set_tss_addr },
-	{ KVM_SET_IDENTITY_MAP_ADDR,	IN,	ioc_set_identity_map_addr },
+	{ KVM_SET_IDENTITY_MAP_ADDR,	USER,	ioc_set_identity_map_addr },
 	{ KVM_SET_BOOT_CPU_ID,		VALUE,	ioc_set_boot_cpu_id },
 	{ KVM_SET_NR_MMU_PAGES,		VALUE,	ioc_set_nr_mmu_pages },
 	{ KVM_GET_NR_MMU_PAGES,		VALUE,	ioc_get_nr_mmu_pages },

@@ -103,6 +103,9 @@ TEST(identity_map_and_tss)
 	EXPECT_RET(ioctl(vm->fd, KVM_SET_TSS_ADDR, 0xfffbd000L), 0);
 	EXPECT_ERRNO(ioctl(vm->fd, KVM_SET_TSS_ADDR, 0xffffffffL), EINVAL);
 	EXPECT_RET(ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &address), 0);
+	EXPECT_ERRNO(ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, 8), EFAULT);
 	vcpu_new(vm, 0);
 	EXPECT_ERRNO(ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &address), EINVAL);
+	/* It is too late, whatever is at the address. */
+	EXPECT_ERRNO(ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, 8), EINVAL);
 }

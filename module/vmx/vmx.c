@@ -519,8 +519,13 @@ static void vmx_vcpu_destroy(struct mhv_vcpu *vcpu)
 
 static void vmx_vcpu_reset(struct mhv_vcpu *vcpu, bool init)
 {
+	struct mhv_segment *seg = vcpu->state.seg;
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
+	/* These CPUs begin with code and stack accessed, and a 32-bit TSS. */
+	seg[MHV_CS].attr |= VMX_AR_TYPE_ACCESSES_MASK;
+	seg[MHV_SS].attr |= VMX_AR_TYPE_ACCESSES_MASK;
+	seg[MHV_TR].attr |= VMX_AR_TYPE_BUSY_32_TSS;
 	vmx_set_controls(vmx);
 	vmx_state_init(vmx);
 	vmx->exceptions = 0;
