@@ -150,6 +150,20 @@ struct kvm_cpuid2 *common_cpuid(struct diff *d);
 /** msr_hidden() - must this MSR not be compared? */
 bool msr_hidden(u32 index);
 
+/** host_is_intel() - are these CPUs Intel's? */
+bool host_is_intel(void);
+
+/**
+ * without_nmi() - what a message, or an LVT entry, may say
+ * @low: its lower half, with a delivery mode
+ *
+ * Returns: @low; with INIT for an NMI where these go wrong ($MHV_NO_NMI is set).
+ */
+u32 without_nmi(u32 low);
+
+/** nmis_work() - can they be sent, masked, looked at? See without_nmi() */
+bool nmis_work(void);
+
 /** cap_hidden() - must this capability not be compared? */
 bool cap_hidden(int cap);
 

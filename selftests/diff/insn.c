@@ -129,6 +129,8 @@ static void clear_events(struct diff *d)
 	e.nmi.injected = 0;
 	e.nmi.pending = one_in(d, 16);
 	e.nmi.masked = one_in(d, 16);
+	if (!nmis_work())
+		memset(&e.nmi, 0, sizeof(e.nmi));
 	e.flags = KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_NMI_PENDING;
 	must(d, ioctl(d->vcpu[0], KVM_SET_VCPU_EVENTS, &e), "set-events");
 }

@@ -13,6 +13,7 @@
 #include "modes.h"
 
 #define BUFFER	0x2000		/* the argument's memory; what follows is not mapped */
+#define MCE_HIDDEN	(BIT(10) | BIT(27))	/* CMCI, local machine checks: KVM on VMX */
 
 enum fd_kind { DEV, VM, VCPU, NR_FDS };
 
@@ -137,11 +138,21 @@ static void amend(struct diff *d, u32 cmd, u8 *at)
 			events->interrupt.injected = 0;
 		if (events->exception.injected || events->interrupt.injected)
 			events->nmi.injected = 0;
+		if (!nmis_work())
+			memset(&events->nmi, 0, sizeof(events->nmi));
 		break;
 	case KVM_SET_PIT:
 	case KVM_SET_PIT2:
 		for (int i = 0; i < 3; i++)	/* no timer runs */
 			pit->channels[i].mode = 0xff;
+		break;
+	case KVM_GET_MSR_FEATURE_INDEX_LIST:
+		/* On Intel's CPUs most are about nested virtualization. */
+		if (host_is_intel() && *(u32 *)at)
+			*(u32 *)at = 64;
+		break;
+	case KVM_X86_SETUP_MCE:
+		*(u64 *)at &= ~MCE_HIDDEN;
 		break;
 	case KVM_SET_GUEST_DEBUG:
 		*(u32 *)at &= 0x001f0003;
@@ -225,6 +236,8 @@ static void call(struct diff *d)
 		ret = ioctl(fd_of(d, fd), row->cmd, at);
 	}
 	say_ret(d, ret, "%s on %u", row->name, fd);
+	if (row->cmd == KVM_X86_GET_MCE_CAP_SUPPORTED && at == buffer)
+		*(u64 *)at &= ~MCE_HIDDEN;
 	if (row->cmd == KVM_CREATE_IRQCHIP && fd == VM && !ret)
 		created_irqchip = true;
 	if (!size || at != buffer || row->arg & TIME)

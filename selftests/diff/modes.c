@@ -169,10 +169,13 @@ void set_mode(struct diff *d, int i, enum cpu_mode mode, bool user)
 	s.gdt.limit = SEL_END - 1;
 	s.idt.base = real ? 0 : DIFF_IDT;
 	s.idt.limit = real ? 0x3ff : 0xfff;
-	/* Not busy: QEMU's TCG ends itself when a guest with a busy TSS enters an inner level. */
+	/*
+	 * Not busy on SVM: QEMU's TCG ends itself when a guest with a busy TSS enters an inner
+	 * level. VMX refuses one that is not.
+	 */
 	s.tr = (struct kvm_segment) {
-		.base = DIFF_TSS, .limit = TSS_LIMIT, .selector = SEL_TSS, .type = 9,
-		.present = 1,
+		.base = DIFF_TSS, .limit = TSS_LIMIT, .selector = SEL_TSS,
+		.type = host_is_intel() ? 11 : 9, .present = 1,
 	};
 	s.ldt = (struct kvm_segment) {
 		.base = DIFF_GDT, .limit = 0xfff, .selector = SEL_LDT, .type = 2, .present = 1,

@@ -94,6 +94,36 @@ static void show_regs(struct diff *d, int i)
 		say_words(d, name, &now_, &(d)->shown[i].member, sizeof(now_), unit); \
 } while (0)
 
+/* Attributes that no CPU would load: VMX refuses them; what is put right, and when, differs. */
+static void hide_attributes(struct kvm_sregs2 *s)
+{
+	struct kvm_segment *const seg[] = {
+		&s->cs, &s->ds, &s->es, &s->fs, &s->gs, &s->ss, &s->tr, &s->ldt,
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(seg); i++) {
+		seg[i]->type |= i < 6;
+		seg[i]->g = seg[i]->limit > 0xfffff;
+	}
+	s->tr.type |= 3;
+}
+
+static void show_sregs(struct diff *d, int i)
+{
+	struct kvm_sregs2 now;
+	char name[16];
+
+	memset(&now, 0, sizeof(now));
+	if (ioctl(d->vcpu[i], KVM_GET_SREGS2, &now)) {
+		say_ret(d, -1, "v%d get-sregs", i);
+		return;
+	}
+	if (host_is_intel())
+		hide_attributes(&now);
+	snprintf(name, sizeof(name), "v%d sregs", i);
+	say_words(d, name, &now, d->shown[i].sregs, sizeof(now), 8);
+}
+
 static void show_events(struct diff *d, int i)
 {
 	struct kvm_vcpu_events now;
@@ -105,6 +135,10 @@ static void show_events(struct diff *d, int i)
 	}
 	now.flags &= ~KVM_VCPUEVENT_VALID_SMM;	/* not served */
 	memset(&now.smi, 0, sizeof(now.smi));
+	if (!nmis_work())
+		now.nmi.masked = 0;
+	if (!(now.flags & KVM_VCPUEVENT_VALID_TRIPLE_FAULT))
+		now.triple_fault.pending = 0;	/* KVM does not write it */
 	if (!now.exception.injected && !now.exception.pending) {	/* no exception: no data */
 		now.exception.nr = 0;
 		now.exception.has_error_code = 0;
@@ -173,7 +207,7 @@ void show_vcpu(struct diff *d, int i)
 	if (d->stop)
 		return;
 	show_regs(d, i);
-	SHOW(d, i, KVM_GET_SREGS2, struct kvm_sregs2, sregs, 8);
+	show_sregs(d, i);
 	show_events(d, i);
 	SHOW(d, i, KVM_GET_DEBUGREGS, struct kvm_debugregs, debugregs, 8);
 	SHOW(d, i, KVM_GET_XSAVE, struct kvm_xsave, xsave, 4);

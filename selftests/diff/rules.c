@@ -108,12 +108,22 @@ static const struct ioctl_rule {
 	{ 0xe0, 0xe0, "KVM_CREATE_DEVICE: no devices" },
 };
 
-static bool host_is_intel(void)
+bool host_is_intel(void)
 {
 	u32 a, b, c, d;
 
 	__cpuid(0, a, b, c, d);
 	return b == 0x756e6547;		/* "Genu" */
+}
+
+bool nmis_work(void)
+{
+	return !getenv("MHV_NO_NMI");
+}
+
+u32 without_nmi(u32 low)
+{
+	return (low & 0x700) == 0x400 && !nmis_work() ? low | 0x100 : low;
 }
 
 static void hide(struct kvm_cpuid_entry2 *e)
@@ -161,6 +171,12 @@ u64 msr_mask(u32 index)
 {
 	u64 mask = ~0ULL;
 
+	/* Nothing of it works in guests. KVM on VMX knows which bits there could be. */
+	if (index == 0x1d9 && host_is_intel())
+		return 0;
+	/* SYSENTER_CS is a field of 32 bits there. */
+	if (index == 0x174 && host_is_intel())
+		mask = 0xffffffff;
 	for (size_t i = 0; i < ARRAY_SIZE(msr_rules); i++)
 		if (index >= msr_rules[i].first && index <= msr_rules[i].last)
 			mask &= ~msr_rules[i].bits;

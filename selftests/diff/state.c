@@ -221,6 +221,8 @@ static void set_events(struct diff *d)
 			break;
 		}
 	}
+	if (!nmis_work())
+		memset(&e.nmi, 0, sizeof(e.nmi));
 	/* KVM looks at the triple fault last, and has changed the rest when it refuses it. */
 	e.flags &= ~(KVM_VCPUEVENT_VALID_SMM | KVM_VCPUEVENT_VALID_TRIPLE_FAULT);
 	/* Both devices deliver one event at a time; that two are half delivered, cannot be. */
@@ -445,7 +447,7 @@ static void inject(struct diff *d)
 {
 	struct kvm_interrupt irq = { rnd_value(d) };
 
-	if (one_in(d, 3))
+	if (one_in(d, 3) && nmis_work())
 		say_ret(d, ioctl(VCPU(d), KVM_NMI), "nmi");
 	else
 		say_ret(d, ioctl(VCPU(d), KVM_INTERRUPT, &irq), "interrupt %x", irq.irq);
