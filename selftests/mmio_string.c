@@ -2,6 +2,7 @@
 /*
  * mmio_string.c - REP MOVS and REP STOS to, from and within MMIO, up and down, over pages and
  * over the edge between memory and MMIO: every byte once and in order, and the registers after.
+ * INS and OUTS likewise, from a port straight to a device and back.
  */
 #include "guest.h"
 #include "vm.h"
@@ -9,6 +10,7 @@
 #define MMIO	0xd0000000ULL
 #define RAM	(GUEST_FREE + 0x10000)
 #define DEV_SIZE 0x4000
+#define MINIHV_VERSION	0x6d680000	/* a capability that KVM has not */
 
 static u8 dev[DEV_SIZE];
 
@@ -124,4 +126,103 @@ TEST(memory_into_mmio)
 	EXPECT_EQ(regs.rcx, 0);
 	EXPECT_EQ(regs.rdi, MMIO + 94);
 	EXPECT_EQ(regs.rsi, RAM + 128);
+}
+
+struct io_row {
+	const char *name;
+	const char *insn;
+	int size, in, down;
+	u64 count, at;
+};
+
+static const struct io_row io_rows[] = {
+	{ "insb", "\xf3\x6c\xf4", 1, 1, 0, 1500, MMIO + 0xfc0 },
+	{ "insw", "\xf3\x66\x6d\xf4", 2, 1, 0, 300, MMIO + 0xf01 },
+	{ "insl, down", "\xf3\x6d\xf4", 4, 1, 1, 70, MMIO + 0x1080 },
+	{ "outsb", "\xf3\x6e\xf4", 1, 0, 0, 1500, MMIO + 0xfc0 },
+	{ "outsl", "\xf3\x6f\xf4", 4, 0, 0, 300, MMIO + 0xf02 },
+	{ "outsw, down", "\xf3\x66\x6f\xf4", 2, 0, 1, 70, MMIO + 0x1081 },
+	{ "insb, from memory on", "\xf3\x6c\xf4", 1, 1, 0, 200, MMIO - 101 },
+	{ "outsl, from memory on", "\xf3\x6f\xf4", 4, 0, 0, 50, MMIO - 101 },
+};
+
+/* Byte @n of the transfer, in the device or in the page of memory before it. */
+static u8 *io_byte(const struct io_row *row, u8 *edge, u64 n)
+{
+	u64 step = row->down ? -(u64)row->size : (u64)row->size;
+	u64 at = row->at + n / row->size * step + n % row->size;
+
+	return at < MMIO ? edge + (at - (MMIO - 0x1000)) : dev + (at - MMIO);
+}
+
+/* The port's side of one exit: the next bytes of the stream. */
+static u64 io_stream(struct kvm_run *run, const struct io_row *row, u64 done)
+{
+	u8 *data = (u8 *)run + run->io.data_offset;
+
+	EXPECT_EQ(run->io.direction, row->in ? KVM_EXIT_IO_IN : KVM_EXIT_IO_OUT);
+	EXPECT_EQ(run->io.size, row->size);
+	for (u32 i = 0; i < run->io.size * run->io.count; i++, done++) {
+		if (row->in)
+			data[i] = done * 11 + (done >> 8);
+		else
+			EXPECT_EQ(data[i], (u8)(done * 11 + (done >> 8)));
+	}
+	return done;
+}
+
+static void run_io_row(struct vcpu *vcpu, u8 *edge, const struct io_row *row)
+{
+	struct kvm_regs regs = {
+		.rip = 0x1000, .rflags = RFLAGS_FIXED | (row->down ? RFLAGS_DF : 0),
+		.rcx = row->count, .rdx = 0x1f0, .rsp = 0x7000,
+	};
+	u64 bytes = row->count * row->size, done = 0;
+	struct kvm_run *run = vcpu->run;
+	__u64 *pointer = row->in ? &regs.rdi : &regs.rsi;
+	u32 reason;
+
+	test_context("%s", row->name);
+	memcpy(vcpu->vm->ram + 0x1000, row->insn, 4);
+	memset(dev, 0, sizeof(dev));
+	memset(edge, 0, 0x1000);
+	for (u64 n = 0; !row->in && n < bytes; n++)
+		*io_byte(row, edge, n) = n * 11 + (n >> 8);
+	*pointer = row->at;
+	vcpu_set_regs(vcpu, &regs);
+	while ((reason = vcpu_run(vcpu)) == KVM_EXIT_MMIO || reason == KVM_EXIT_IO) {
+		u64 at = run->mmio.phys_addr - MMIO;
+
+		if (reason == KVM_EXIT_IO) {
+			done = io_stream(run, row, done);
+			continue;
+		}
+		ASSERT_TRUE(at + run->mmio.len <= DEV_SIZE && run->mmio.len <= 8);
+		ASSERT_EQ(run->mmio.is_write, row->in);
+		if (row->in)
+			memcpy(dev + at, run->mmio.data, run->mmio.len);
+		else
+			memcpy(run->mmio.data, dev + at, run->mmio.len);
+	}
+	EXPECT_EQ(reason, KVM_EXIT_HLT);
+	EXPECT_EQ(done, bytes);
+	for (u64 n = 0; n < bytes; n++)
+		EXPECT_EQ(*io_byte(row, edge, n), (u8)(n * 11 + (n >> 8)));
+	vcpu_get_regs(vcpu, &regs);
+	EXPECT_EQ(regs.rcx, 0);
+	EXPECT_EQ(*pointer, row->at + (row->down ? -bytes : bytes));
+}
+
+TEST(rep_ins_and_outs)
+{
+	struct vcpu *vcpu = guest_new(NULL);
+	u8 *edge = mem_alloc(0x1000);
+
+	ASSERT_RET(vm_slot(vcpu->vm, 1, 0, MMIO - 0x1000, 0x1000, edge), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(io_rows); i++) {
+		/* KVM reads the port for a whole page, and stores an element of it. */
+		if (io_rows[i].in && io_rows[i].down && !dev_cap(MINIHV_VERSION))
+			continue;
+		run_io_row(vcpu, edge, &io_rows[i]);
+	}
 }

@@ -308,7 +308,8 @@ struct emul_ctx;
  * @write_mem: write; both pages are checked before anything is written
  * @cmpxchg_mem: store @new if memory is still @old, else EMUL_RETRY; 1, 2, 4, 8, 16 bytes; a
  *	write on MMIO
- * @probe_mem: may this access be made? Page faults alone; moves nothing, never EMUL_IO_NEEDED
+ * @probe_mem: may this access be made? Page faults alone; moves nothing, never EMUL_IO_NEEDED;
+ *	sets ctx->device if a device has some of it
  * @pio_in: @count elements of 1, 2, 4 bytes, packed; at most EMUL_PIO_BATCH bytes
  * @pio_out: the same, outwards
  * @get_seg: a segment register, enum emul_sreg; cannot fail
@@ -399,6 +400,7 @@ struct emul_operand {
  * @mode: in: enum emul_mode
  * @cpl: in: current privilege level
  * @stop: set by a callback: end a string instruction after this iteration
+ * @device: set by probe_mem: not all of this is memory
  * @more: out: iterations remain, RIP has not moved
  * @shadow: out: EMUL_SHADOW_*, the interrupt shadow after this instruction
  * @after: out: EMUL_OK, and @fault is to be delivered in the state that is left: a task switch
@@ -428,6 +430,7 @@ struct emul_ctx {
 	u8 mode;
 	u8 cpl;
 	bool stop;
+	bool device;
 	bool more;
 	u8 shadow;
 	bool after;

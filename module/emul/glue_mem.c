@@ -169,9 +169,15 @@ int glue_cmpxchg_mem(struct emul_ctx *ctx, u64 linear, const void *old,
 int glue_probe_mem(struct emul_ctx *ctx, u64 linear, unsigned int len,
 		   unsigned int access)
 {
+	struct mhv_vm *vm = ((struct mhv_emul *)ctx->priv)->vcpu->vm;
+	bool write = access & EMUL_ACC_WRITE;
 	struct span span;
+	int r = translate_span(ctx->priv, linear, len, access, &span);
 
-	return translate_span(ctx->priv, linear, len, access, &span);
+	if (!r && !(mhv_gfn_to_hva(vm, span.gpa[0] >> PAGE_SHIFT, write) &&
+		    (!span.len[1] || mhv_gfn_to_hva(vm, span.gpa[1] >> PAGE_SHIFT, write))))
+		ctx->device = true;
+	return r;
 }
 
 /* ---- port I/O ---- */

@@ -182,7 +182,11 @@ static u64 batch(const struct emul_ctx *ctx, u64 offset, u64 linear, unsigned in
 	return n ?: 1;
 }
 
-/* Linear address and number of elements of a run, all of it inside the segment. */
+/*
+ * Linear address and number of elements of a run, all of it inside the segment. A device sees one
+ * access for each element, of its size. That a store will not fault is known before the port is
+ * read, which may not be undone.
+ */
 static int string_io_run(struct emul_ctx *ctx, unsigned int seg, unsigned int reg,
 			 unsigned int access, unsigned int bytes, u64 *linear, u64 *count)
 {
@@ -194,7 +198,13 @@ static int string_io_run(struct emul_ctx *ctx, unsigned int seg, unsigned int re
 	*count = batch(ctx, offset, *linear, bytes);
 	if (*count > 1 && emul_linear(ctx, seg, offset, *count * bytes, access, linear))
 		*count = 1;
-	return EMUL_OK;
+	if (*count == 1 && !(access & EMUL_ACC_WRITE))
+		return EMUL_OK;
+	ctx->device = false;
+	r = ctx->ops->probe_mem(ctx, *linear, *count * bytes, access);
+	if (ctx->device)
+		*count = 1;
+	return r;
 }
 
 static void string_io_done(struct emul_ctx *ctx, unsigned int reg, unsigned int bytes, u64 count)
@@ -226,9 +236,6 @@ int em_ins(struct emul_ctx *ctx)
 		return EMUL_OK;
 	if (!r)
 		r = string_io_run(ctx, EMUL_ES, EMUL_RDI, EMUL_ACC_WRITE, bytes, &linear, &count);
-	/* Before the port is read, which may not be undone. */
-	if (!r)
-		r = ctx->ops->probe_mem(ctx, linear, count * bytes, EMUL_ACC_WRITE);
 	if (!r)
 		r = ctx->ops->pio_in(ctx, port, bytes, count, data);
 	if (!r)
