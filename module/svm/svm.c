@@ -185,7 +185,8 @@ static int svm_setup(void)
 		.huge = _PAGE_PSE,
 		.memtype_mmio = _PAGE_PCD | _PAGE_PWT,
 	};
-	caps->decode_flags = EMUL_DEC_BRANCH16 | EMUL_DEC_FAR32;
+	/* Not EMUL_DEC_FAR32, which AMD's CPUs do: KVM widens far pointers on all of them. */
+	caps->decode_flags = EMUL_DEC_BRANCH16;
 	caps->levels = pgtable_l5_enabled() ? 5 : 4;
 	caps->spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
 	caps->disable_exits = KVM_X86_DISABLE_VALID_EXITS;
