@@ -128,3 +128,46 @@ TEST(two_level_paging)
 	EXPECT_EQ(pt[1] & 0x60, 0x60);
 	EXPECT_EQ(pd[256] & 0x60, 0x20);
 }
+
+GUEST_ASM(rings, 32,
+	  "mov $0x58, %eax\n ltr %ax\n mov 0xd0000000, %es\n"
+	  "pushl $0x53\n pushl $0x802000\n pushl $2\n pushl $0x4b\n"
+	  "pushl $(1f - rings + 0x10000)\n iretl\n 1: int $0x20\n ud2");
+GUEST_ASM(ring0, 32,
+	  "mov %esp, %eax\n out %eax, $0x10\n mov %es, %eax\n out %eax, $0x11\n hlt");
+
+/*
+ * A selector that a device gives, to an instruction that is emulated, then ring 3, and back by
+ * way of the TSS. A CPU may keep a type of TSS in TR that is not the one which software is told;
+ * an emulated CPU does not survive it if it is given that one back with the other segments.
+ */
+TEST(ring3_and_back)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu = vcpu_new(vm, 0);
+	u64 *gdt = (u64 *)(vm->ram + GUEST_GDT), *idt = (u64 *)(vm->ram + 0x801000);
+	u32 *tss = (u32 *)(vm->ram + 0x800000);
+	static const u16 selector = 0x53;
+	struct kvm_sregs sregs;
+
+	GUEST_ASM_COPY(vm, CODE, rings);
+	GUEST_ASM_COPY(vm, CODE + 0x1000, ring0);
+	gdt[9] = 0x00cffb000000ffff;		/* 0x4b and 0x53: code and data of ring 3 */
+	gdt[10] = 0x00cff3000000ffff;
+	gdt[11] = 0x0000898000000067;		/* 0x58: the TSS */
+	tss[1] = 0x803000;			/* ESP and SS of ring 0 */
+	tss[2] = GUEST_DS;
+	idt[0x20] = 0x0001ee0000081000;		/* ring 3 may; CS32 and ring0 */
+
+	vcpu_flat32(vcpu, CODE);
+	vcpu_get_sregs(vcpu, &sregs);
+	sregs.idt = (struct kvm_dtable){ .base = 0x801000, .limit = 0x107 };
+	vcpu_set_sregs(vcpu, &sregs);
+	memcpy(expect_mmio(vcpu, 0, 0xd0000000, 2), &selector, sizeof(selector));
+	EXPECT_EQ(*(u32 *)expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x10, 4, 1), 0x803000 - 20);
+	EXPECT_EQ(*(u32 *)expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x11, 4, 1), 0x53);
+	vcpu_get_sregs(vcpu, &sregs);
+	EXPECT_EQ(sregs.tr.type, 11);
+	EXPECT_EQ(sregs.tr.selector, 0x58);
+	expect_exit(vcpu, KVM_EXIT_HLT);
+}

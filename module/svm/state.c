@@ -53,9 +53,11 @@ static void load_data(struct mhv_state *state, const struct vmcb_save_area *save
 	load_seg(&state->seg[MHV_FS], &save->fs);
 	load_seg(&state->seg[MHV_GS], &save->gs);
 	load_seg(&state->seg[MHV_LDTR], &save->ldtr);
+	/*
+	 * A TSS in TR is busy by definition, but not on each CPU by its cached type. Whoever
+	 * asks is told so; the CPU gets back what it had.
+	 */
 	load_seg(&state->seg[MHV_TR], &save->tr);
-	/* A TSS in TR is busy by definition. */
-	state->seg[MHV_TR].attr |= 2;
 }
 
 static void store_seg(struct vmcb_seg *s, const struct mhv_segment *seg)
