@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * load_nth.c - load a module with its 1st, 2nd, ... nth allocation failing, until none is left to
- * fail: load_nth MODULE [FIRST [STEP]]
+ * fail, or until the LAST that is wanted: load_nth MODULE [FIRST [STEP [LAST]]]
  * What failed must leave nothing: the next attempt works, and the module can be unloaded. Whether
  * memory leaked, kmemleak knows. The module is not loaded when it begins, nor when it ends.
  */
@@ -57,6 +57,7 @@ static int load_failing(int fd, int n, int *used)
 int main(int argc, char **argv)
 {
 	int n = argc > 2 ? atoi(argv[2]) : 1, step = argc > 3 ? atoi(argv[3]) : 1;
+	int last = argc > 4 ? atoi(argv[4]) : MOST - 1;
 	int fd, used = 1, failed = 0, loaded = 0, bad = 0;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
@@ -73,7 +74,7 @@ int main(int argc, char **argv)
 	knob("/sys/kernel/debug/fail_page_alloc/ignore-gfp-highmem", "N");
 	knob("/sys/kernel/debug/fail_page_alloc/min-order", "0");
 	knob("/sys/kernel/debug/fail_page_alloc/verbose", "0");
-	for (; n < MOST && used && !bad; n += step) {
+	for (; n <= last && used && !bad; n += step) {
 		if (load_failing(fd, n, &used)) {
 			failed++;
 			if (!used || access("/dev/minihv", F_OK) == 0) {
@@ -87,7 +88,8 @@ int main(int argc, char **argv)
 		bad = syscall(SYS_delete_module, "minihv", O_NONBLOCK) != 0;
 	}
 	bad |= load(argv[1]) || syscall(SYS_delete_module, "minihv", O_NONBLOCK);
-	printf("# %d loads failed, %d did not\n", failed, loaded);
+	printf("# %d loads failed, %d did not, the last was number %d%s\n", failed, loaded, n - step,
+	       used ? "" : ", which had no failure");
 	printf("%s 1 load\n", bad || !failed ? "not ok" : "ok");
 	return bad || !failed;
 }
