@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * intercepts.c - instructions that must not be left to the guest: each makes an exit, which the
- * counter of exits shows where the result does not; and each ends an interrupt shadow.
+ * counter of exits shows where the result does not.
  */
 #include <stdlib.h>
 
@@ -9,7 +9,6 @@
 #include "vm.h"
 
 #define TIMES	2000
-#define VECTOR	0x51
 
 static u64 exits(int fd)
 {
@@ -93,43 +92,4 @@ TEST(each_exits)
 		i++;
 	}
 	EXPECT_GE(i, 5);
-}
-
-static volatile u64 taken_at;
-
-static void on_irq(struct isr_frame *frame)
-{
-	taken_at = frame->rip;
-	apic_write(APIC_EOI, 0);
-}
-
-/*
- * STI's shadow is over once the CPUID behind it is: the interrupt is taken then, not one
- * instruction later. (If the shadow was lost on the way, it is taken before.)
- */
-static void shadow_guest(void)
-{
-	isr_table[VECTOR] = on_irq;
-	apic_enable();
-	for (int i = 0; i < 20; i++) {
-		u64 after, a = 0, c = 0;
-
-		taken_at = 0;
-		apic_write(APIC_ICR, 0x40000 | VECTOR);
-		asm volatile("lea 1f(%%rip), %[after]\n\t"
-			     "sti\n\tcpuid\n"
-			     "1:\tnop\n\tnop\n\tnop\n\tcli"
-			     : [after] "=&r" (after), "+a" (a), "+c" (c) : : "rbx", "rdx", "memory");
-		GUEST_EXPECT(taken_at && taken_at <= after);
-	}
-	guest_done();
-}
-
-TEST(shadow_ends)
-{
-	struct vcpu *vcpu;
-
-	NEED_CAP(KVM_CAP_IRQCHIP);
-	vcpu = guest_new_irqchip(shadow_guest);
-	run_done(vcpu);
 }
