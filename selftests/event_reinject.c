@@ -86,3 +86,67 @@ TEST(idt_and_stack_not_mapped)
 	run_done(vcpu);
 	EXPECT_EQ(guest_var(vm, taken), 3);
 }
+
+static u8 order[2];
+
+static void on_first(struct isr_frame *frame)
+{
+	(void)frame;
+	order[taken++ & 1] = 1;
+}
+
+static void on_late_irq(struct isr_frame *frame)
+{
+	(void)frame;
+	order[taken++ & 1] = 2;
+	apic_write(APIC_EOI, 0);
+}
+
+/* An interrupt waits, and what STI protects is an INT whose delivery faults. */
+static void guest_shadow(void)
+{
+	struct {
+		u16 limit;
+		u64 base;
+	} __attribute__((packed)) idt = { 0xfff, IDT_GPA };
+
+	isr_table[VECTOR] = on_late_irq;
+	isr_table[0x51] = on_first;
+	asm volatile("lidt %0" : : "m" (idt));
+	apic_enable();
+	for (int i = 0; i < 4; i++) {
+		apic_write(APIC_ICR, 0x40000 | VECTOR);
+		guest_sync(1);
+		/* Two lengths of it, and an old stack or one never touched. */
+		if (i & 1)
+			asm volatile("sti\n\tint $0x51\n\tcli" : : : "memory");
+		else
+			asm volatile("sti\n\t.byte 0x2e\n\tint $0x51\n\tcli" : : : "memory");
+		GUEST_EXPECT_EQ(taken, 2 * (i + 1));
+		GUEST_EXPECT_EQ(order[0], 1);
+		GUEST_EXPECT_EQ(order[1], 2);
+	}
+	guest_done();
+}
+
+TEST(int_in_the_shadow_of_sti)
+{
+	struct vcpu *vcpu = guest_new_irqchip(guest_shadow);
+	struct vm *vm = vcpu->vm;
+	u8 *mem = mem_alloc(0x20000), *swap = mem_alloc(0x20000);
+	struct kvm_regs regs;
+
+	memcpy(mem, vm->ram + GUEST_IDT, 0x1000);
+	ASSERT_RET(vm_slot(vm, 1, 0, IDT_GPA, 0x20000, mem), 0);
+	vcpu_get_regs(vcpu, &regs);
+	regs.rsp = STACK + 0xff8;
+	vcpu_set_regs(vcpu, &regs);
+	for (int i = 0; i < 4; i++) {
+		EXPECT_EQ(run_sync(vcpu), 1);
+		memcpy(swap, mem, 0x20000);
+		ASSERT_RET(madvise(mem, 0x20000, MADV_DONTNEED), 0);
+		memcpy(mem, swap, 0x20000);
+	}
+	run_done(vcpu);
+	EXPECT_EQ(guest_var(vm, taken), 8);
+}

@@ -58,6 +58,8 @@ static int exit_npf(struct mhv_vcpu *vcpu)
 		npf.insn = c->insn_bytes;
 		npf.ninsn = min_t(u8, c->insn_len, sizeof(c->insn_bytes));
 	}
+	if (unlikely(to_svm(vcpu)->int_cut))
+		svm_measure_int(to_svm(vcpu));
 	return mhv_exit_npf(vcpu, &npf);
 }
 

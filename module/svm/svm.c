@@ -480,6 +480,29 @@ static void svm_inject(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
 }
 
 /*
+ * The INT n that was cut short has an interrupt shadow, and an interrupt waits
+ * for the shadow's end.  A CPU is to find the shadow in the VMCB when it
+ * executes the INT anew; those emulated in software that have no next-RIP save
+ * do not look there, and the interrupt would come first.  So the INT is
+ * injected, which nothing can precede.  Without next-RIP save, RIP is what the
+ * handler returns to.
+ */
+static noinline void svm_inject_int(struct svm_vcpu *svm)
+{
+	struct vmcb_control_area *c = &svm->vmcb->control;
+	struct mhv_state *state = &svm->vcpu.state;
+
+	if (state->rip == svm->int_rip && state->shadow && !(c->event_inj & SVM_EVTINJ_VALID)) {
+		c->event_inj = SVM_EVTINJ_VALID | SVM_EVTINJ_TYPE_SOFT | svm->int_vector;
+		state->rip += svm->int_length;
+		state->shadow = 0;
+		svm->int_entry = svm->vcpu.stat.exits + 1;
+		svm->vcpu.dirty |= MHV_G_RIP_FLAGS | MHV_G_INTR;
+	}
+	svm->int_length = 0;
+}
+
+/*
  * An interrupt's window: a virtual interrupt of the highest priority, which
  * exits the moment it could be taken.  An NMI's: masked by an NMI handler, the
  * IRET exits; when the IRET is next, one step over it; an interrupt shadow
@@ -491,8 +514,11 @@ static void svm_open_window(struct mhv_vcpu *vcpu, unsigned int which)
 	struct vmcb_control_area *c = &svm->vmcb->control;
 	u32 ctl = c->int_ctl & ~V_IRQ_INJECTION_BITS_MASK;
 
-	if (which & MHV_WINDOW_INTR)
+	if (which & MHV_WINDOW_INTR) {
 		ctl |= V_IRQ_MASK | V_INTR_PRIO_MASK | V_IGN_TPR_MASK;
+		if (unlikely(svm->int_length))
+			svm_inject_int(svm);
+	}
 	if (ctl != c->int_ctl) {
 		c->int_ctl = ctl;
 		c->clean &= ~SVM_CLEAN_TPR;
@@ -573,9 +599,32 @@ static noinline void svm_return_dr(struct svm_vcpu *svm)
 /* ---- the entry itself ---- */
 
 /*
+ * An INT n was cut short: RIP still is at it, or it goes back there if the INT
+ * had been injected, with the interrupt shadow that it then had.
+ */
+static void svm_note_int(struct svm_vcpu *svm, u8 vector)
+{
+	struct mhv_state *state = &svm->vcpu.state;
+
+	svm->int_length = 0;
+	if (svm->int_entry == svm->vcpu.stat.exits + 1) {
+		state->rip = svm->int_rip;
+		svm->vmcb->save.rip = svm->int_rip;
+		state->shadow = MHV_SHADOW_STI | MHV_SHADOW_MOV_SS;
+		svm->vcpu.dirty |= MHV_G_RIP_FLAGS | MHV_G_INTR;
+	}
+	if (!state->shadow || boot_cpu_has(X86_FEATURE_NRIPS))
+		return;
+	svm->int_cut = true;
+	svm->int_vector = vector;
+	svm->int_rip = state->rip;
+	mhv_request(&svm->vcpu, MHV_REQ_EVENT);
+}
+
+/*
  * What was being delivered when the guest exited.  Software interrupts and
- * INT3, INTO are not injected again: RIP still is at the instruction, which
- * is executed anew.
+ * INT3, INTO are not injected again, but for one case: RIP still is at the
+ * instruction, which is executed anew.
  */
 static noinline void svm_note_reinject(struct mhv_vcpu *vcpu, u32 info, u32 error)
 {
@@ -594,6 +643,9 @@ static noinline void svm_note_reinject(struct mhv_vcpu *vcpu, u32 info, u32 erro
 			return;
 		ev->type = MHV_EV_EXCEPTION;
 		break;
+	case SVM_EXITINTINFO_TYPE_SOFT:
+		svm_note_int(to_svm(vcpu), vector);
+		return;
 	default:
 		return;
 	}
@@ -720,6 +772,23 @@ static u64 svm_linear_rip(const struct vmcb *vmcb)
 	if ((s->efer & EFER_LMA) && (s->cs.attrib & SVM_SELECTOR_L_MASK))
 		return s->rip;
 	return (u32)(s->cs.base + s->rip);
+}
+
+/**
+ * svm_measure_int() - learn the length of an INT n that was cut short
+ * @svm: the vCPU, with an exit of a nested page fault
+ *
+ * If it cannot be fetched any more it is executed anew, as every other.
+ *
+ * Context: process, may sleep, vm->srcu not held.
+ */
+void svm_measure_int(struct svm_vcpu *svm)
+{
+	struct mhv_opcode plain = { 0xcd | svm->int_vector << 8, 2 };
+
+	svm->int_cut = false;
+	if (svm->vcpu.state.rip == svm->int_rip)
+		svm->int_length = mhv_insn_length(&svm->vcpu, svm_linear_rip(svm->vmcb), plain);
 }
 
 static bool svm_next_rip(struct mhv_vcpu *vcpu, u64 *next)

@@ -36,6 +36,11 @@
  * @nmi_step: the next entry is a single step, after which an NMI may come
  * @step_tf: RFLAGS.TF as the guest had it before
  * @iret_rip: where that IRET is
+ * @int_cut: the delivery of an INT n in an interrupt shadow was cut short
+ * @int_vector: that INT's vector
+ * @int_length: its length, once measured; 0: there is none to inject
+ * @int_rip: where it is
+ * @int_entry: one more than the exits there were when it was injected
  */
 struct svm_vcpu {
 	struct mhv_vcpu vcpu;
@@ -49,6 +54,11 @@ struct svm_vcpu {
 	bool nmi_step;
 	bool step_tf;
 	u64 iret_rip;
+	bool int_cut;
+	u8 int_vector;
+	u8 int_length;
+	u64 int_rip;
+	u64 int_entry;
 };
 
 static inline struct svm_vcpu *to_svm(struct mhv_vcpu *vcpu)
@@ -65,6 +75,7 @@ void svm_state_store(struct mhv_vcpu *vcpu, u32 groups);
 
 /* svm.c, for exits.c */
 void svm_intercept(struct svm_vcpu *svm, unsigned int bit, bool on);
+void svm_measure_int(struct svm_vcpu *svm);
 
 /* exits.c */
 int svm_handle_exit(struct mhv_vcpu *vcpu);
