@@ -3,28 +3,7 @@
  * Into the guest and back.  Called by svm_run() with interrupts and GIF off.
  * No locks.  AMD APM volume 2, "VMRUN Instruction" and "#VMEXIT".
  */
-#include <linux/linkage.h>
-#include <asm/asm.h>
-#include <asm/cpufeatures.h>
-#include <asm/msr-index.h>
-#include <asm/nospec-branch.h>
-#include <asm/percpu.h>
-
-/* Offsets in gpr[], which is indexed as instructions encode registers. */
-#define RCX	(1 * 8)
-#define RDX	(2 * 8)
-#define RBX	(3 * 8)
-#define RBP	(5 * 8)
-#define RSI	(6 * 8)
-#define RDI	(7 * 8)
-#define R8	(8 * 8)
-#define R9	(9 * 8)
-#define R10	(10 * 8)
-#define R11	(11 * 8)
-#define R12	(12 * 8)
-#define R13	(13 * 8)
-#define R14	(14 * 8)
-#define R15	(15 * 8)
+#include "../entry_common.S"
 
 #define STACK_GPR	0
 #define STACK_HOST	8
@@ -42,49 +21,18 @@
  * stack protector in between.
  */
 SYM_FUNC_START(svm_enter)
-	push %rbp
-	push %r15
-	push %r14
-	push %r13
-	push %r12
-	push %rbx
+	PUSH_CALLERS
 	push %rcx		/* STACK_SPEC */
 	push %rdi		/* STACK_VMCB */
 	push %rdx		/* STACK_HOST */
 	push %rsi		/* STACK_GPR */
 
-	/*
-	 * The guest's IA32_SPEC_CTRL, where the CPU does not switch it.  From
-	 * here to VMRUN no return and no indirect branch: they could be
-	 * predicted with the guest's setting.
-	 */
-	ALTERNATIVE_2 "jmp .Lspec_in_done", \
-		"", X86_FEATURE_MSR_SPEC_CTRL, \
-		"jmp .Lspec_in_done", X86_FEATURE_V_SPEC_CTRL
-	mov %ecx, %eax
-	cmp PER_CPU_VAR(x86_spec_ctrl_current), %eax
-	je .Lspec_in_done
-	mov $MSR_IA32_SPEC_CTRL, %ecx
-	xor %edx, %edx
-	wrmsr
-.Lspec_in_done:
+	SPEC_CTRL_TO_GUEST
 
 	mov %rdi, %rax
 1:	vmload %rax
 
-	mov RCX(%rsi), %rcx
-	mov RDX(%rsi), %rdx
-	mov RBX(%rsi), %rbx
-	mov RBP(%rsi), %rbp
-	mov RDI(%rsi), %rdi
-	mov R8(%rsi), %r8
-	mov R9(%rsi), %r9
-	mov R10(%rsi), %r10
-	mov R11(%rsi), %r11
-	mov R12(%rsi), %r12
-	mov R13(%rsi), %r13
-	mov R14(%rsi), %r14
-	mov R15(%rsi), %r15
+	LOAD_GPRS %rsi
 
 	/* Buffers that a guest could sample (TSA); changes ZF only. */
 #ifdef VM_CLEAR_CPU_BUFFERS
@@ -103,20 +51,7 @@ SYM_FUNC_START(svm_enter)
 	cli
 
 	mov STACK_GPR(%rsp), %rax
-	mov %rcx, RCX(%rax)
-	mov %rdx, RDX(%rax)
-	mov %rbx, RBX(%rax)
-	mov %rbp, RBP(%rax)
-	mov %rsi, RSI(%rax)
-	mov %rdi, RDI(%rax)
-	mov %r8, R8(%rax)
-	mov %r9, R9(%rax)
-	mov %r10, R10(%rax)
-	mov %r11, R11(%rax)
-	mov %r12, R12(%rax)
-	mov %r13, R13(%rax)
-	mov %r14, R14(%rax)
-	mov %r15, R15(%rax)
+	STORE_GPRS
 
 	mov STACK_VMCB(%rsp), %rax
 3:	vmsave %rax
@@ -145,23 +80,10 @@ SYM_FUNC_START(svm_enter)
 	ALTERNATIVE "", "call entry_ibpb", X86_FEATURE_IBPB_ON_VMEXIT
 #endif
 
-	/* No value of the guest's is left for speculation to use. */
-	xor %ecx, %ecx
-	xor %edx, %edx
-	xor %esi, %esi
-	xor %edi, %edi
-	xor %r8d, %r8d
-	xor %r9d, %r9d
-	xor %r10d, %r10d
-	xor %r11d, %r11d
+	CLEAR_GPRS
 
 	add $32, %rsp
-	pop %rbx
-	pop %r12
-	pop %r13
-	pop %r14
-	pop %r15
-	pop %rbp
+	POP_CALLERS
 	RET
 
 	/*

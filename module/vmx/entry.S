@@ -3,30 +3,9 @@
  * Into the guest and back.  Called by vmx_run() with interrupts off.
  * No locks.  Intel SDM volume 3, "VM Entries" and "VM Exits".
  */
-#include <linux/linkage.h>
-#include <asm/asm.h>
-#include <asm/cpufeatures.h>
-#include <asm/msr-index.h>
-#include <asm/nospec-branch.h>
-#include <asm/percpu.h>
 #include <asm/unwind_hints.h>
 
-/* Offsets in gpr[], which is indexed as instructions encode registers. */
-#define RAX	(0 * 8)
-#define RCX	(1 * 8)
-#define RDX	(2 * 8)
-#define RBX	(3 * 8)
-#define RBP	(5 * 8)
-#define RSI	(6 * 8)
-#define RDI	(7 * 8)
-#define R8	(8 * 8)
-#define R9	(9 * 8)
-#define R10	(10 * 8)
-#define R11	(11 * 8)
-#define R12	(12 * 8)
-#define R13	(13 * 8)
-#define R14	(14 * 8)
-#define R15	(15 * 8)
+#include "../entry_common.S"
 
 #define STACK_GPR	0
 #define STACK_SPEC	8
@@ -46,12 +25,7 @@
  * was none: VM_INSTRUCTION_ERROR says why, or VMX is off.
  */
 SYM_FUNC_START(vmx_enter)
-	push %rbp
-	push %r15
-	push %r14
-	push %r13
-	push %r12
-	push %rbx
+	PUSH_CALLERS
 	push %rcx		/* STACK_SPEC */
 	push %rdi		/* STACK_GPR */
 	mov %edx, %ebx
@@ -64,35 +38,12 @@ SYM_FUNC_START(vmx_enter)
 1:	vmwrite %rsp, %rax
 .Lrsp_done:
 
-	/*
-	 * The guest's IA32_SPEC_CTRL.  From here to the entry no return and no
-	 * indirect branch: they could be predicted with the guest's setting.
-	 */
-	ALTERNATIVE "jmp .Lspec_in_done", "", X86_FEATURE_MSR_SPEC_CTRL
-	mov %ecx, %eax
-	cmp PER_CPU_VAR(x86_spec_ctrl_current), %eax
-	je .Lspec_in_done
-	mov $MSR_IA32_SPEC_CTRL, %ecx
-	xor %edx, %edx
-	wrmsr
-.Lspec_in_done:
+	SPEC_CTRL_TO_GUEST
 
 	mov STACK_GPR(%rsp), %rax
 	bt $0, %ebx		/* CF: launched before; no MOV changes it */
-	mov RCX(%rax), %rcx
-	mov RDX(%rax), %rdx
-	mov RBX(%rax), %rbx
-	mov RBP(%rax), %rbp
+	LOAD_GPRS %rax
 	mov RSI(%rax), %rsi
-	mov RDI(%rax), %rdi
-	mov R8(%rax), %r8
-	mov R9(%rax), %r9
-	mov R10(%rax), %r10
-	mov R11(%rax), %r11
-	mov R12(%rax), %r12
-	mov R13(%rax), %r13
-	mov R14(%rax), %r14
-	mov R15(%rax), %r15
 	mov RAX(%rax), %rax
 
 	/* Buffers that a guest could sample (MDS and its kin); changes ZF only. */
@@ -113,34 +64,14 @@ SYM_INNER_LABEL(vmx_after_exit, SYM_L_GLOBAL)
 	push %rax
 	mov 8 + STACK_GPR(%rsp), %rax
 	pop RAX(%rax)
-	mov %rcx, RCX(%rax)
-	mov %rdx, RDX(%rax)
-	mov %rbx, RBX(%rax)
-	mov %rbp, RBP(%rax)
-	mov %rsi, RSI(%rax)
-	mov %rdi, RDI(%rax)
-	mov %r8, R8(%rax)
-	mov %r9, R9(%rax)
-	mov %r10, R10(%rax)
-	mov %r11, R11(%rax)
-	mov %r12, R12(%rax)
-	mov %r13, R13(%rax)
-	mov %r14, R14(%rax)
-	mov %r15, R15(%rax)
+	STORE_GPRS
 	xor %ebx, %ebx
 
 .Lcommon:
-	/* No value of the guest's is left for speculation to use. */
+	/* No value of the guest's is left for speculation to use, in others neither. */
+	CLEAR_GPRS
 	xor %eax, %eax
-	xor %ecx, %ecx
-	xor %edx, %edx
 	xor %ebp, %ebp
-	xor %esi, %esi
-	xor %edi, %edi
-	xor %r8d, %r8d
-	xor %r9d, %r9d
-	xor %r10d, %r10d
-	xor %r11d, %r11d
 	xor %r12d, %r12d
 	xor %r13d, %r13d
 	xor %r14d, %r14d
@@ -173,12 +104,7 @@ SYM_INNER_LABEL(vmx_after_exit, SYM_L_GLOBAL)
 
 	mov %ebx, %eax
 	add $16, %rsp
-	pop %rbx
-	pop %r12
-	pop %r13
-	pop %r14
-	pop %r15
-	pop %rbp
+	POP_CALLERS
 	RET
 
 	/* A crash or reboot on another CPU has switched VMX off under us. */
