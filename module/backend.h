@@ -216,6 +216,8 @@ int mhv_exit_unknown(struct mhv_vcpu *vcpu, u64 reason);
 
 /* run.c; interrupts off */
 void mhv_host_mce(void);
+void mhv_load_dr(const u64 *dr);
+void mhv_read_dr(u64 *dr);
 
 /* ---- the length of an intercepted instruction (emul/glue.c) ---- */
 

@@ -687,6 +687,7 @@ int mhv_msr_filter_set(struct mhv_vm *vm, const struct kvm_msr_filter *user);
 int mhv_msr_filter_set_compat(struct mhv_vm *vm, const struct mhv_compat_msr_filter *user);
 void mhv_msr_filter_destroy(struct mhv_vm *vm);
 bool mhv_msr_filtered(struct mhv_vm *vm, u32 index, u32 what);
+bool mhv_msrs_filtered(struct mhv_vm *vm, const u32 *index, unsigned int nr);
 
 /* ---- mce.c ---- */
 u64 mhv_mce_supported(void);

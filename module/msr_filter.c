@@ -149,6 +149,25 @@ int mhv_msr_filter_set_compat(struct mhv_vm *vm, const struct mhv_compat_msr_fil
 #endif
 
 /**
+ * mhv_msrs_filtered - does the filter keep the guest from any of these MSRs?
+ * @vm: the VM
+ * @index: the MSRs, that are passed through to the guest otherwise
+ * @nr: how many
+ *
+ * Context: any, vm->srcu not needed.
+ */
+bool mhv_msrs_filtered(struct mhv_vm *vm, const u32 *index, unsigned int nr)
+{
+	unsigned int i;
+
+	for (i = 0; i < nr; i++)
+		if (mhv_msr_filtered(vm, index[i], KVM_MSR_FILTER_READ) ||
+		    mhv_msr_filtered(vm, index[i], KVM_MSR_FILTER_WRITE))
+			return true;
+	return false;
+}
+
+/**
  * mhv_msr_filter_destroy - free a VM's filter
  * @vm: the VM, that nobody else can reach any more
  */

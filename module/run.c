@@ -450,16 +450,43 @@ static void load_host_xstate(struct mhv_vcpu *vcpu)
 		wrmsrl(MSR_IA32_XSS, host_xss);
 }
 
-static noinline void load_guest_dr(struct mhv_vcpu *vcpu)
+/**
+ * mhv_load_dr() - put breakpoints' addresses into the CPU, where none is on
+ * @dr: DR0 to DR3
+ *
+ * Context: interrupts off, about to enter the guest.
+ */
+void mhv_load_dr(const u64 *dr)
 {
-	const u64 *dr = vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP ?
-			vcpu->debug_dr : vcpu->state.dr;
-
 	set_debugreg(0, 7);
 	set_debugreg(dr[0], 0);
 	set_debugreg(dr[1], 1);
 	set_debugreg(dr[2], 2);
 	set_debugreg(dr[3], 3);
+}
+
+/**
+ * mhv_read_dr() - the breakpoints' addresses that a guest has left in the CPU
+ * @dr: result: DR0 to DR3
+ *
+ * Context: interrupts off, after an exit.
+ */
+void mhv_read_dr(u64 *dr)
+{
+	unsigned long val[4];
+	unsigned int i;
+
+	get_debugreg(val[0], 0);
+	get_debugreg(val[1], 1);
+	get_debugreg(val[2], 2);
+	get_debugreg(val[3], 3);
+	for (i = 0; i < ARRAY_SIZE(val); i++)
+		dr[i] = val[i];
+}
+
+static noinline void load_guest_dr(struct mhv_vcpu *vcpu)
+{
+	mhv_load_dr(vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP ? vcpu->debug_dr : vcpu->state.dr);
 }
 
 /* Which root, and is anything cached from it too old? */

@@ -221,11 +221,6 @@ static int exit_shutdown(struct mhv_vcpu *vcpu)
 	return mhv_exit_shutdown(vcpu);
 }
 
-static int exit_cr8_write(struct mhv_vcpu *vcpu)
-{
-	return exit_cr(vcpu);
-}
-
 #define CR_ROWS(rw, base) \
 	[(base) + 0] = { rw "_cr0", exit_cr }, [(base) + 2] = { rw "_cr2", exit_cr }, \
 	[(base) + 3] = { rw "_cr3", exit_cr }, [(base) + 4] = { rw "_cr4", exit_cr }
@@ -243,7 +238,7 @@ static int exit_cr8_write(struct mhv_vcpu *vcpu)
 static const struct svm_exit svm_exits[] = {
 	CR_ROWS("read", SVM_EXIT_READ_CR0),
 	CR_ROWS("write", SVM_EXIT_WRITE_CR0),
-	[SVM_EXIT_WRITE_CR8]	= { "write_cr8", exit_cr8_write },
+	[SVM_EXIT_WRITE_CR8]	= { "write_cr8", exit_cr },
 	DR_ROWS("read", SVM_EXIT_READ_DR0),
 	DR_ROWS("write", SVM_EXIT_WRITE_DR0),
 	[EXCEPTION(X86_TRAP_DB)]	= { "#DB", exit_db },

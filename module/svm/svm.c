@@ -309,24 +309,17 @@ static void svm_set_intercepts(struct svm_vcpu *svm)
 	c->clean = 0;
 }
 
-/* Must the MSRs that are passed through exit, for the sake of the VM's filter? */
-static bool svm_msrs_filtered(struct mhv_vm *vm)
-{
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(svm_passthrough_msrs); i++)
-		if (mhv_msr_filtered(vm, svm_passthrough_msrs[i], KVM_MSR_FILTER_READ) ||
-		    mhv_msr_filtered(vm, svm_passthrough_msrs[i], KVM_MSR_FILTER_WRITE))
-			return true;
-	return false;
-}
-
 static void svm_update_intercepts(struct mhv_vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 	struct vmcb_control_area *c = &svm->vmcb->control;
-	/* All bits of the longer map for ports are set: it serves for both. */
-	u64 map = __pa(svm_msrs_filtered(vcpu->vm) ? iopm : msrpm);
+	/*
+	 * Must those that are passed through exit, for the sake of the VM's
+	 * filter?  All bits of the longer map for ports are set: it serves for both.
+	 */
+	bool filtered = mhv_msrs_filtered(vcpu->vm, svm_passthrough_msrs,
+					  ARRAY_SIZE(svm_passthrough_msrs));
+	u64 map = __pa(filtered ? iopm : msrpm);
 
 	if (c->msrpm_base_pa != map) {
 		c->msrpm_base_pa = map;
@@ -563,28 +556,17 @@ static noinline void svm_lend_dr(struct svm_vcpu *svm)
 	vmcb->control.clean &= ~(SVM_CLEAN_INTERCEPTS | SVM_CLEAN_DR);
 	vmcb->save.dr6 = state->dr6;
 	vmcb->save.dr7 = state->dr7;
-	set_debugreg(0, 7);
-	set_debugreg(state->dr[0], 0);
-	set_debugreg(state->dr[1], 1);
-	set_debugreg(state->dr[2], 2);
-	set_debugreg(state->dr[3], 3);
+	mhv_load_dr(state->dr);
 }
 
 static noinline void svm_return_dr(struct svm_vcpu *svm)
 {
 	struct mhv_state *state = &svm->vcpu.state;
 	struct vmcb *vmcb = svm->vmcb;
-	unsigned long dr[4];
-	unsigned int i;
 
 	svm->dr_lent = false;
-	get_debugreg(dr[0], 0);
-	get_debugreg(dr[1], 1);
-	get_debugreg(dr[2], 2);
-	get_debugreg(dr[3], 3);
+	mhv_read_dr(state->dr);
 	set_debugreg(0, 7);
-	for (i = 0; i < 4; i++)
-		state->dr[i] = dr[i];
 	/* A #DB that exits has its own bits only: exit_db() is to see those. */
 	if (vmcb->control.exit_code != SVM_EXIT_EXCP_BASE + X86_TRAP_DB)
 		state->dr6 = vmcb->save.dr6;

@@ -429,26 +429,16 @@ static void vmx_set_controls(struct vmx_vcpu *vmx)
 		vmcs_write(ENCLS_EXITING_BITMAP, ~0ull);
 }
 
-/* Must the MSRs that are passed through exit, for the sake of the VM's filter? */
-static bool vmx_msrs_filtered(struct mhv_vm *vm)
-{
-	unsigned int i;
-
-	for (i = 0; i < ARRAY_SIZE(vmx_passthrough_msrs); i++)
-		if (mhv_msr_filtered(vm, vmx_passthrough_msrs[i], KVM_MSR_FILTER_READ) ||
-		    mhv_msr_filtered(vm, vmx_passthrough_msrs[i], KVM_MSR_FILTER_WRITE))
-			return true;
-	return false;
-}
-
 static void vmx_update_intercepts(struct mhv_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	u32 exceptions = BIT(X86_TRAP_DB) | BIT(X86_TRAP_UD) | BIT(X86_TRAP_AC) |
 			 BIT(X86_TRAP_MC);
 
-	/* Without a bitmap all of them exit. */
-	vmx_control(vmx, VMX_PROC, CPU_BASED_USE_MSR_BITMAPS, !vmx_msrs_filtered(vcpu->vm));
+	/* For the sake of the VM's filter: without a bitmap all of them exit. */
+	vmx_control(vmx, VMX_PROC, CPU_BASED_USE_MSR_BITMAPS,
+		    !mhv_msrs_filtered(vcpu->vm, vmx_passthrough_msrs,
+				       ARRAY_SIZE(vmx_passthrough_msrs)));
 	if (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
 		exceptions |= BIT(X86_TRAP_BP);
 	if (exceptions != vmx->exceptions) {
@@ -688,11 +678,7 @@ static noinline void vmx_lend_dr(struct vmx_vcpu *vmx)
 
 	vmx_control(vmx, VMX_PROC, CPU_BASED_MOV_DR_EXITING, false);
 	vmcs_write(GUEST_DR7, state->dr7);
-	set_debugreg(0, 7);
-	set_debugreg(state->dr[0], 0);
-	set_debugreg(state->dr[1], 1);
-	set_debugreg(state->dr[2], 2);
-	set_debugreg(state->dr[3], 3);
+	mhv_load_dr(state->dr);
 	set_debugreg(state->dr6, 6);
 }
 
@@ -700,18 +686,12 @@ static noinline void vmx_lend_dr(struct vmx_vcpu *vmx)
 static noinline void vmx_return_dr(struct vmx_vcpu *vmx)
 {
 	struct mhv_state *state = &vmx->vcpu.state;
-	unsigned long dr[4], dr6;
-	unsigned int i;
+	unsigned long dr6;
 
 	vmx->dr_lent = false;
-	get_debugreg(dr[0], 0);
-	get_debugreg(dr[1], 1);
-	get_debugreg(dr[2], 2);
-	get_debugreg(dr[3], 3);
+	mhv_read_dr(state->dr);
 	get_debugreg(dr6, 6);
 	set_debugreg(DR6_RESERVED, 6);
-	for (i = 0; i < 4; i++)
-		state->dr[i] = dr[i];
 	state->dr6 = dr6;
 	state->dr7 = vmcs_read(GUEST_DR7);
 	vmx->vcpu.dr_active = state->dr7 & 0xff;
