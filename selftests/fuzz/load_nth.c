@@ -88,8 +88,8 @@ int main(int argc, char **argv)
 		bad = syscall(SYS_delete_module, "minihv", O_NONBLOCK) != 0;
 	}
 	bad |= load(argv[1]) || syscall(SYS_delete_module, "minihv", O_NONBLOCK);
-	printf("# %d loads failed, %d did not, the last was number %d%s\n", failed, loaded, n - step,
-	       used ? "" : ", which had no failure");
+	printf("# %d loads failed, %d did not, the last was number %d%s\n", failed, loaded,
+	       n - step, used ? "" : ", which had no failure");
 	printf("%s 1 load\n", bad || !failed ? "not ok" : "ok");
 	return bad || !failed;
 }
