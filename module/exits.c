@@ -778,6 +778,46 @@ int mhv_exit_npf(struct mhv_vcpu *vcpu, const struct mhv_npf_exit *npf)
 
 /* ---- events of the CPU itself ---- */
 
+/* The breakpoints on execution that @dr7 has on at @linear, as DR6 says it. */
+static u64 code_breakpoints(const u64 *dr, u64 dr7, u64 linear)
+{
+	unsigned int i;
+	u64 hit = 0;
+
+	for (i = 0; i < 4; i++)
+		if (dr7 >> (2 * i) & 3 && !(dr7 >> (16 + 4 * i) & 15) && dr[i] == linear)
+			hit |= BIT_ULL(i);
+	return hit;
+}
+
+/*
+ * Emulate the instruction behind a prefix that asked for it. The CPU looked for breakpoints at the
+ * prefix: here is the look at the instruction.
+ */
+static int emulate_forced(struct mhv_vcpu *vcpu)
+{
+	const struct mhv_state *state = &vcpu->state;
+	bool user = vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP;
+	u64 linear, hit;
+
+	if (likely(!vcpu->dr_active))
+		return mhv_emulate(vcpu, NULL, 0);
+	mhv_state_need(vcpu, MHV_G_DR | MHV_G_CODE | MHV_G_EFER);
+	linear = state->rip;
+	if (!(state->efer & EFER_LMA && state->seg[MHV_CS].attr & MHV_SEG_L))
+		linear = (u32)(linear + state->seg[MHV_CS].base);
+	hit = user ? code_breakpoints(vcpu->debug_dr, vcpu->debug_dr7, linear) :
+		     code_breakpoints(state->dr, state->dr7, linear);
+	if (!hit)
+		return mhv_emulate(vcpu, NULL, 0);
+	if (user)
+		return debug_exit(vcpu, X86_TRAP_DB, hit | DR6_RESERVED);
+	mhv_queue_event(vcpu, &(struct mhv_event){
+			.type = MHV_EV_EXCEPTION, .vector = X86_TRAP_DB,
+			.has_payload = true, .payload = hit });
+	return MHV_RESUME;
+}
+
 /**
  * mhv_exit_exception() - an intercepted exception
  * @vcpu: the vCPU
@@ -793,7 +833,7 @@ int mhv_exit_exception(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
 	if (ev->vector == X86_TRAP_BP && vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
 		return debug_exit(vcpu, ev->vector, 0);
 	if (ev->vector == X86_TRAP_UD && mhv_emul_forced(vcpu))
-		return mhv_emulate(vcpu, NULL, 0);
+		return emulate_forced(vcpu);
 	if (ev->vector == X86_TRAP_UD && mhv_foreign_hypercall(vcpu))
 		return mhv_hypercall_at(vcpu, vcpu->state.rip + 3);
 	mhv_queue_event(vcpu, ev);

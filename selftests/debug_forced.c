@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * debug_forced.c - a breakpoint of the guest's on an instruction whose emulation a prefix forces:
+ * the CPU has looked at the prefix alone.
+ */
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "guest.h"
+#include "vm.h"
+
+#define DR6_RESET	0xffff0ff0UL
+#define RFLAGS_RF	0x10000
+
+static volatile u64 hits, hit_rip, hit_dr6;
+
+static void on_db(struct isr_frame *frame)
+{
+	hits++;
+	hit_rip = frame->rip;
+	asm volatile("mov %%dr6, %0" : "=r" (hit_dr6));
+	frame->rflags |= RFLAGS_RF;
+}
+
+/* Run "mov $0x33, %ecx" by force, with a breakpoint @at bytes behind its start. */
+#define FORCED(at, dr7, place, rcx) do {					\
+	asm volatile("lea 1f(%%rip), %0\n lea " at "(%0), %%rax\n"		\
+		     "mov %%rax, %%dr0\n mov %3, %%dr7\n"			\
+		     "ud2\n .ascii \"kvm\"\n 1: mov $0x33, %%ecx\n"		\
+		     "mov %2, %%dr7"						\
+		     : "=&r" (place), "=&c" (rcx)				\
+		     : "r" (0x400UL), "r" ((u64)(dr7)) : "rax", "memory");	\
+} while (0)
+
+static void guest(void)
+{
+	u64 place, rcx;
+
+	isr_table[1] = on_db;
+	FORCED("0", 0x402, place, rcx);
+	GUEST_EXPECT_EQ(hits, 1);
+	GUEST_EXPECT_EQ(hit_rip, place);
+	GUEST_EXPECT_EQ(hit_dr6, DR6_RESET | 1);
+	GUEST_EXPECT_EQ(rcx, 0x33);
+	FORCED("0", 0x400, place, rcx);			/* off */
+	FORCED("0", 0x10402, place, rcx);		/* on writes */
+	FORCED("1", 0x402, place, rcx);			/* not at its start */
+	GUEST_EXPECT_EQ(hits, 1);
+	GUEST_EXPECT_EQ(rcx, 0x33);
+	guest_done();
+}
+
+TEST(breakpoint_behind_the_prefix)
+{
+	int minihv = !strcmp(test_device(), "/dev/minihv");
+	int fd = open(minihv ? "/sys/module/minihv/parameters/force_emulation_prefix" :
+		      "/sys/module/kvm/parameters/force_emulation_prefix",
+		      minihv ? O_RDWR : O_RDONLY);
+	char old = 0;
+
+	if (fd < 0 || read(fd, &old, 1) != 1 || (!minihv && old != '1' && old != 'Y'))
+		test_skip("the prefix is not on");
+	if (minihv)
+		ASSERT_EQ(pwrite(fd, "1", 1, 0), 1);
+	run_done(guest_new(guest));
+	if (minihv)
+		ASSERT_EQ(pwrite(fd, &old, 1, 0), 1);
+	close(fd);
+}
