@@ -834,8 +834,12 @@ int mhv_exit_exception(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
 		return debug_exit(vcpu, ev->vector, 0);
 	if (ev->vector == X86_TRAP_UD && mhv_emul_forced(vcpu))
 		return emulate_forced(vcpu);
-	if (ev->vector == X86_TRAP_UD && mhv_foreign_hypercall(vcpu))
-		return mhv_hypercall_at(vcpu, vcpu->state.rip + 3);
+	if (ev->vector == X86_TRAP_UD) {
+		int len = mhv_foreign_hypercall(vcpu);
+
+		if (len)
+			return len < 0 ? MHV_RESUME : mhv_hypercall_at(vcpu, vcpu->state.rip + len);
+	}
 	mhv_queue_event(vcpu, ev);
 	return MHV_RESUME;
 }

@@ -736,7 +736,7 @@ int mhv_hlt(struct mhv_vcpu *vcpu);
 int mhv_skip(struct mhv_vcpu *vcpu, u64 next_rip);
 void mhv_hypercall(struct mhv_vcpu *vcpu);
 int mhv_hypercall_at(struct mhv_vcpu *vcpu, u64 next);
-bool mhv_foreign_hypercall(struct mhv_vcpu *vcpu);
+int mhv_foreign_hypercall(struct mhv_vcpu *vcpu);
 bool mhv_yield_to(struct mhv_vcpu *vcpu);
 bool mhv_pv_allows(struct mhv_vcpu *vcpu, unsigned int feature);
 bool mhv_dr_access(struct mhv_vcpu *vcpu, unsigned int *dr);

@@ -879,7 +879,6 @@ int mhv_msr_vcpu_init(struct mhv_vcpu *vcpu)
 	vcpu->mce.cap = MHV_MCE_BANKS;
 	store->slot[SLOT_ARCH_CAPS] = mhv_arch_capabilities();
 	store->slot[SLOT_PLATFORM_INFO] = MSR_PLATFORM_INFO_CPUID_FAULT;
-	store->slot[SLOT_DE_CFG] = mhv_de_cfg();
 	store->slot[SLOT_UCODE_REV] = mhv_backend->caps.ucode_rev;
 	init_osvw(store);
 	return 0;

@@ -331,21 +331,20 @@ int mhv_exit_hypercall(struct mhv_vcpu *vcpu)
 
 /*
  * Have the guest execute what its CPU knows, from the next time on.  Where it
- * may not write its code, or the instruction lies on two pages, each one faults
- * as this one did.
+ * may not write its code, each one faults as this one did.
  */
 static void patch_hypercall(struct mhv_vcpu *vcpu, u64 linear, const u8 *bytes)
 {
 	u8 other = bytes[2] ^ VMCALL_BYTE ^ VMMCALL_BYTE;
-	u32 access = MHV_ACC_WRITE;
 	struct mhv_walk walk;
+	u64 last = linear + 2;
 
-	if (offset_in_page(linear) > PAGE_SIZE - 3)
-		return;
-	if (mhv_cpl(vcpu) == 3)
-		access |= MHV_ACC_USER;
-	if (!mhv_walk(vcpu, linear, access, &walk))
-		mhv_gmem_write(vcpu->vm, walk.gpa + 2, &other, 1);
+	if (!mhv_is_64bit_mode(vcpu))
+		last = (u32)last;
+	/* The whole of it is written, as far as page tables are concerned. */
+	if (!mhv_walk(vcpu, linear, MHV_ACC_WRITE, &walk) &&
+	    !mhv_walk(vcpu, last, MHV_ACC_WRITE, &walk))
+		mhv_gmem_write(vcpu->vm, walk.gpa, &other, 1);
 }
 
 /**
@@ -354,21 +353,20 @@ static void patch_hypercall(struct mhv_vcpu *vcpu, u64 linear, const u8 *bytes)
  *
  * VMCALL on a CPU whose hypercall is VMMCALL, and the reverse, are #UD.  A
  * guest may have been moved here from the other kind: it is served, and its
- * code patched.
+ * code patched, at privilege level 0; at others it gets #GP(0), as KVM has it.
  *
  * Context: the vCPU's thread, may sleep.
- * Return: true if it is, of 3 bytes.
+ * Return: 3, its length, if it is to be served; 0 if it is another instruction;
+ * -EPERM if #GP is pending.
  */
-bool mhv_foreign_hypercall(struct mhv_vcpu *vcpu)
+int mhv_foreign_hypercall(struct mhv_vcpu *vcpu)
 {
 	struct mhv_walk walk;
-	bool is = false;
 	u8 bytes[3];
+	int r = 0;
 	u64 linear;
 	int idx;
 
-	if (vcpu->vm->disabled_quirks & KVM_X86_QUIRK_FIX_HYPERCALL_INSN)
-		return false;
 	mhv_state_need(vcpu, MHV_G_SEG);
 	linear = vcpu->state.rip;
 	if (!mhv_is_64bit_mode(vcpu))
@@ -377,9 +375,14 @@ bool mhv_foreign_hypercall(struct mhv_vcpu *vcpu)
 	if (mhv_fetch(vcpu, linear, bytes, sizeof(bytes), &walk) == sizeof(bytes) &&
 	    bytes[0] == 0x0f && bytes[1] == 0x01 &&
 	    (bytes[2] == VMCALL_BYTE || bytes[2] == VMMCALL_BYTE)) {
-		is = true;
-		patch_hypercall(vcpu, linear, bytes);
+		if (mhv_cpl(vcpu)) {
+			mhv_queue_exception_e(vcpu, X86_TRAP_GP, 0);
+			r = -EPERM;
+		} else if (!(vcpu->vm->disabled_quirks & KVM_X86_QUIRK_FIX_HYPERCALL_INSN)) {
+			patch_hypercall(vcpu, linear, bytes);
+			r = sizeof(bytes);
+		}
 	}
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
-	return is;
+	return r;
 }

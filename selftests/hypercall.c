@@ -3,6 +3,8 @@
  * hypercall.c - VMMCALL and VMCALL: an unknown number is -ENOSYS of KVM's kind, ring 3 may not,
  * 32-bit code is cut to 32 bits; the other vendor's instruction is put right, or is #UD.
  */
+#include <stdbool.h>
+
 #include "guest.h"
 #include "vm.h"
 
@@ -62,12 +64,17 @@ static void on_ud(struct isr_frame *frame)
 	guest_done();
 }
 
-static void user_guest(void)
+static void enter_user(void)
 {
-	isr_table[6] = on_ud;
 	asm volatile("push %0\n push %1\n push $2\n push %2\n push %3\n iretq"
 		     : : "r" ((u64)GUEST_UDS), "r" (USER_VA + 0x1000), "r" ((u64)GUEST_UCS64),
 			 "r" (USER_VA));
+}
+
+static void user_guest(void)
+{
+	isr_table[6] = on_ud;
+	enter_user();
 }
 
 TEST(ring3)
@@ -99,4 +106,47 @@ TEST(thirty_two_bits)
 	EXPECT_EQ(*(u32 *)expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x10, 4, 1), (u32)-1000);
 	vcpu_get_regs(vcpu, &regs);
 	EXPECT_EQ(regs.rax, (u32)-1000);
+}
+
+/* The other vendor's instruction is patched, over two pages, too; ring 3 gets #GP and no patch. */
+TEST(foreign)
+{
+	bool amd = guest_cpuid(0, 0).b != 0x756e6547;
+	struct kvm_regs regs = { .rflags = RFLAGS_FIXED, .rax = 0x7fff, .rip = GUEST_FREE + 0xffe };
+	struct vcpu *vcpu = guest_new(NULL);
+	u8 *code = vcpu->vm->ram + GUEST_FREE + 0xffe, other = amd ? 0xd9 : 0xc1;
+
+	memcpy(code, "\x0f\x01\x00\xf4", 4);
+	code[2] = amd ? 0xc1 : 0xd9;
+	vcpu_set_regs(vcpu, &regs);
+	expect_exit(vcpu, KVM_EXIT_HLT);
+	vcpu_get_regs(vcpu, &regs);
+	EXPECT_EQ(regs.rax, ENOSYS_KVM);
+	EXPECT_EQ(code[2], other);
+}
+
+static void on_gp(struct isr_frame *frame)
+{
+	guest_sync(frame->rip == USER_VA + 5 ? frame->vector : 0);
+	guest_done();
+}
+
+static void foreign_guest(void)
+{
+	isr_table[13] = on_gp;
+	isr_table[6] = on_gp;
+	enter_user();
+}
+
+TEST(foreign_in_ring3)
+{
+	bool amd = guest_cpuid(0, 0).b != 0x756e6547;
+	struct vcpu *vcpu = guest_new_irqchip(foreign_guest);
+	u8 *code = vcpu->vm->ram + GUEST_FREE;
+
+	GUEST_ASM_COPY(vcpu->vm, GUEST_FREE, user_code);
+	code[7] = amd ? 0xc1 : 0xd9;
+	vm_map(vcpu->vm, USER_VA, GUEST_FREE, PTE_P | PTE_W | PTE_U);
+	EXPECT_EQ(run_sync(vcpu), 13);
+	EXPECT_EQ(code[7], amd ? 0xc1 : 0xd9);
 }

@@ -222,3 +222,20 @@ TEST(random_tables_and_modes)
 		test_abort();
 	}
 }
+
+/* An intercepted instruction at the end of its page: the next page is not touched. */
+TEST(code_ends_with_its_page)
+{
+	struct vcpu *vcpu = guest_new(NULL);
+	struct vm *vm = vcpu->vm;
+	struct kvm_regs regs = { .rip = ALIASES + 0xffb, .rflags = RFLAGS_FIXED };
+
+	memcpy(vm->ram + CODE + 0xffb, "\x0f\xa2\xe6\x10\xf4", 5);	/* CPUID, OUT, HLT */
+	vm_map(vm, ALIASES, CODE, PTE_P | PTE_W);
+	vm_map(vm, ALIASES + 0x1000, RAM, PTE_P | PTE_W);
+	vcpu_set_regs(vcpu, &regs);
+	expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x10, 1, 1);
+	expect_exit(vcpu, KVM_EXIT_HLT);
+	EXPECT_EQ(*vm_pte(vm, ALIASES) & 0x20, 0x20);
+	EXPECT_EQ(*vm_pte(vm, ALIASES + 0x1000) & 0x20, 0);
+}

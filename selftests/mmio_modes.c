@@ -137,3 +137,30 @@ TEST(unreal_mode)
 	vcpu_set_sregs(vcpu, &sregs);
 	expect_accesses(vcpu, want, ARRAY_SIZE(want));
 }
+
+/* On the way back to real mode, before the far jump: CS still is a segment of 32 bits. */
+GUEST_ASM(half_way, 32,
+	  "mov %cr0, %eax\n and $~1, %eax\n mov %eax, %cr0\n mov 0xd0000100, %ecx\n"
+	  "movl $0x33333333, 4(%ebx,%esi,4)\n movw $0x2222, (%ebx)\n push 0xd0000200\n hlt");
+
+TEST(real_mode_with_32_bit_code)
+{
+	static const struct access want[] = {
+		{ 'r', 0xd0000100, 4, 0x89abcdef }, { 'w', 0xd0000044, 4, 0x33333333 },
+		{ 'w', 0xd0000000, 2, 0x2222 }, { 'r', 0xd0000200, 4, 0x55667788 },
+	};
+	struct vcpu *vcpu = small_guest(half_way, half_way_end);
+	struct kvm_regs regs;
+
+	vcpu_flat32(vcpu, CODE);
+	vcpu_get_regs(vcpu, &regs);
+	regs.rbx = 0xd0000000;
+	regs.rsi = 0x10;
+	regs.rsp = 0x7000;
+	vcpu_set_regs(vcpu, &regs);
+	expect_accesses(vcpu, want, ARRAY_SIZE(want));
+	vcpu_get_regs(vcpu, &regs);
+	EXPECT_EQ(regs.rcx, 0x89abcdef);
+	EXPECT_EQ(regs.rsp, 0x6ffc);
+	EXPECT_EQ(*(u32 *)(vcpu->vm->ram + 0x6ffc), 0x55667788);
+}

@@ -185,3 +185,59 @@ TEST(cpuid_faulting)
 	EXPECT_EQ(vcpu_set_msr(vcpu, 0xce, 0), 1);
 	EXPECT_EQ(vcpu_set_msr(vcpu, 0x140, 1), 0);
 }
+
+/* AMD's CPUs keep the lower half of what guests write to SYSENTER's MSRs; DE_CFG begins as 0. */
+static void amd_guest(void)
+{
+	u64 value;
+
+	for (u32 msr = 0x175; msr <= 0x176; msr++) {
+		GUEST_EXPECT_EQ(wrmsr_try(msr, 0x123456789abcdef0), NONE);
+		GUEST_EXPECT_EQ(rdmsr_try(msr, &value), NONE);
+		guest_sync(value);
+	}
+	GUEST_EXPECT_EQ(rdmsr_try(0xc0011029, &value), NONE);
+	guest_sync(value);
+	guest_done();
+}
+
+TEST(amd)
+{
+	struct vcpu *vcpu;
+
+	if (cpuid_entry(supported_cpuid(), 0, 0)->ebx != 0x68747541)
+		test_skip("not AMD's");
+	vcpu = guest_new(amd_guest);
+	/* What the guest reads is the CPU's, which QEMU's TCG has with all 64 bits. */
+	for (u32 msr = 0x175; msr <= 0x176; msr++) {
+		EXPECT_EQ((u32)run_sync(vcpu), 0x9abcdef0);
+		if (msr == 0x176)	/* KVM looks at the upper half of this one alone */
+			EXPECT_EQ(vcpu_get_msr(vcpu, msr), 0x9abcdef0);
+	}
+	EXPECT_EQ(run_sync(vcpu), 0);
+}
+
+/* A triple fault is as good as INIT for the rest; of MSRs it takes those that SVM's VMCB has. */
+TEST(triple_fault)
+{
+	struct kvm_regs regs = { .rip = 0x1000, .rflags = RFLAGS_FIXED };
+	struct kvm_sregs sregs;
+	struct vcpu *vcpu;
+
+	if (cpuid_entry(supported_cpuid(), 0, 0)->ebx != 0x68747541)
+		test_skip("not AMD's");
+	need_shutdown();
+	vcpu = guest_new(NULL);
+	ASSERT_EQ(vcpu_set_msr(vcpu, 0xc0000082, 0x1234), 1);
+	ASSERT_EQ(vcpu_set_msr(vcpu, 0x174, 0x8), 1);
+	ASSERT_EQ(vcpu_set_msr(vcpu, 0x277, 0x0606060606060606), 1);
+	vcpu_get_sregs(vcpu, &sregs);
+	sregs.idt.limit = 0;
+	vcpu_set_sregs(vcpu, &sregs);
+	memcpy(vcpu->vm->ram + 0x1000, "\x0f\x0b", 2);
+	vcpu_set_regs(vcpu, &regs);
+	expect_shutdown(vcpu);
+	EXPECT_EQ(vcpu_get_msr(vcpu, 0xc0000082), 0);
+	EXPECT_EQ(vcpu_get_msr(vcpu, 0x174), 0);
+	EXPECT_EQ(vcpu_get_msr(vcpu, 0x277), 0x0606060606060606);
+}

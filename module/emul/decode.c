@@ -71,12 +71,11 @@ static bool is_long(const struct emul_insn *insn)
 static void take_prefix_66_67(struct emul_insn *insn, u8 b)
 {
 	static const u8 other[] = { [2] = 4, [4] = 2, [8] = 4 };
-	static const u8 dflt[] = { 2, 2, 2, 4, 8 };
 
 	if (b == 0x66)
 		insn->opsize_pfx = true;
 	else
-		insn->addr_bytes = other[dflt[insn->mode]];
+		insn->addr_bytes = other[insn->code_bytes];
 }
 
 /* Legacy and REX prefixes; the first other byte is left in the stream. */
@@ -463,7 +462,7 @@ static void set_op_bytes(struct emul_insn *insn, unsigned int flags)
 			insn->op_bytes = pfx ? 2 : 4;
 		return;
 	}
-	insn->op_bytes = (insn->mode == EMUL_MODE_PROT32) != pfx ? 4 : 2;
+	insn->op_bytes = (insn->code_bytes == 4) != pfx ? 4 : 2;
 }
 
 static void decode_operand(struct cursor *c, struct emul_insn *insn, unsigned int kind, u64 *imm)
@@ -555,14 +554,18 @@ static bool is_legal(struct emul_insn *insn)
 int emul_decode(struct emul_insn *insn, const u8 *bytes, unsigned int n, enum emul_mode mode,
 		unsigned int flags)
 {
-	static const u8 dflt_addr[] = { 2, 2, 2, 4, 8 };
+	static const u8 code_bytes[] = { 2, 2, 2, 4, 8 };
 	struct cursor c = { .bytes = bytes, .n = n };
 	int r;
 
 	memset(insn, 0, sizeof(*insn));
 	insn->mode = mode;
 	insn->seg_override = EMUL_NO_SEG;
-	insn->addr_bytes = dflt_addr[mode];
+	insn->code_bytes = code_bytes[mode];
+	/* Between leaving protected mode and the far jump that follows. */
+	if (mode == EMUL_MODE_REAL && flags & EMUL_DEC_CODE32)
+		insn->code_bytes = 4;
+	insn->addr_bytes = insn->code_bytes;
 	insn->mem = (struct emul_mem){ .seg = EMUL_DS, .base = EMUL_NO_REG,
 				       .index = EMUL_NO_REG, .scale = 1 };
 

@@ -183,6 +183,7 @@ struct emul_opcode;
  * @opcode: opcode byte in that map
  * @enc: enum emul_encoding
  * @id: enum emul_id
+ * @code_bytes: the code segment's default size 2, 4, 8
  * @op_bytes: operand size 2, 4, 8 (byte forms are known by their operands)
  * @addr_bytes: address size 2, 4, 8
  * @rep: 0, 0xf2 or 0xf3, the last one given
@@ -210,6 +211,7 @@ struct emul_insn {
 	u8 opcode;
 	u8 enc;
 	u8 id;
+	u8 code_bytes;
 	u8 op_bytes;
 	u8 addr_bytes;
 	u8 rep;
@@ -230,6 +232,7 @@ struct emul_insn {
 /* emul_decode() flags. */
 #define EMUL_DEC_BRANCH16	1	/* 66h makes near branches 16-bit in 64-bit mode (AMD) */
 #define EMUL_DEC_FAR32		2	/* REX.W does not widen far pointers to m16:64 (AMD) */
+#define EMUL_DEC_CODE32		4	/* CS.D is set, which counts in real mode, too */
 
 /**
  * struct emul_fault - the exception that an instruction raised

@@ -116,17 +116,39 @@ int glue_fail(struct mhv_emul *e)
  */
 static int decode(struct mhv_emul *e, enum emul_mode mode)
 {
+	unsigned int flags = mhv_backend->caps.decode_flags;
 	unsigned int len = e->decoded_len;
 	int r;
 
-	if (len && len <= e->nbytes && e->ctx.insn.mode == mode &&
+	if (mode == EMUL_MODE_REAL && e->vcpu->state.seg[MHV_CS].attr & MHV_SEG_DB)
+		flags |= EMUL_DEC_CODE32;
+	if (len && len <= e->nbytes && e->ctx.insn.mode == mode && e->decoded_flags == flags &&
 	    !memcmp(e->decoded, e->bytes, len))
 		return EMUL_OK;
-	r = emul_decode(&e->ctx.insn, e->bytes, e->nbytes, mode,
-			mhv_backend->caps.decode_flags);
+	r = emul_decode(&e->ctx.insn, e->bytes, e->nbytes, mode, flags);
+	e->decoded_flags = flags;
 	e->decoded_len = r ? 0 : e->ctx.insn.length;
 	memcpy(e->decoded, e->bytes, sizeof(e->decoded));
 	return r;
+}
+
+/*
+ * Fetch up to the end of the page, or on from there: a page that the instruction does not reach is
+ * not looked at, and its accessed bit stays clear.
+ */
+static unsigned int fetch_bytes(u64 linear, bool beyond)
+{
+	return beyond ? EMUL_MAX_INSN :
+	       min_t(unsigned int, EMUL_MAX_INSN, PAGE_SIZE - offset_in_page(linear));
+}
+
+static int fetch_decode(struct mhv_emul *e, enum emul_mode mode, bool beyond, struct mhv_walk *walk)
+{
+	u64 linear = linear_rip(e->vcpu, mode);
+	int got = mhv_fetch(e->vcpu, linear, e->bytes, fetch_bytes(linear, beyond), walk);
+
+	e->nbytes = max(got, 0);
+	return got > 0 ? decode(e, mode) : EMUL_MORE_BYTES;
 }
 
 /**
@@ -151,14 +173,10 @@ int glue_fetch_decode(struct mhv_emul *e, const u8 *bytes, unsigned int n)
 		e->nbytes = n;
 		r = decode(e, mode);
 	}
-	if (r == EMUL_MORE_BYTES) {
-		int got = mhv_fetch(vcpu, linear_rip(vcpu, mode), e->bytes,
-				    EMUL_MAX_INSN, &walk);
-
-		e->nbytes = max(got, 0);
-		if (got > 0)
-			r = decode(e, mode);
-	}
+	if (r == EMUL_MORE_BYTES)
+		r = fetch_decode(e, mode, false, &walk);
+	if (r == EMUL_MORE_BYTES && e->nbytes && e->nbytes < EMUL_MAX_INSN)
+		r = fetch_decode(e, mode, true, &walk);
 	switch (r) {
 	case EMUL_MORE_BYTES:
 		if (!walk.faulted)
@@ -406,12 +424,13 @@ bool mhv_emul_forced(struct mhv_vcpu *vcpu)
  */
 int mhv_insn_length(struct mhv_vcpu *vcpu, u64 linear, struct mhv_opcode expect)
 {
+	unsigned int want = fetch_bytes(linear, false);
 	struct mhv_emul *e = vcpu->emul;
 	struct mhv_walk walk;
-	int idx, n;
+	int idx, n, r;
 
 	idx = srcu_read_lock(&vcpu->vm->srcu);
-	n = mhv_fetch(vcpu, linear, e->bytes, EMUL_MAX_INSN, &walk);
+	n = mhv_fetch(vcpu, linear, e->bytes, want, &walk);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	if (unlikely(n <= 0))
 		return 0;
@@ -420,7 +439,13 @@ int mhv_insn_length(struct mhv_vcpu *vcpu, u64 linear, struct mhv_opcode expect)
 		     (BIT_ULL(expect.len * 8) - 1))))
 		return expect.len;
 	e->nbytes = n;
-	return decode(e, emul_mode(vcpu)) ? 0 : e->ctx.insn.length;
+	r = decode(e, emul_mode(vcpu));
+	if (r == EMUL_MORE_BYTES && want < EMUL_MAX_INSN) {
+		idx = srcu_read_lock(&vcpu->vm->srcu);
+		r = fetch_decode(e, emul_mode(vcpu), true, &walk);
+		srcu_read_unlock(&vcpu->vm->srcu, idx);
+	}
+	return r ? 0 : e->ctx.insn.length;
 }
 
 /**

@@ -34,6 +34,7 @@ struct mmio_access {
  * @nbytes: how many were fetched
  * @decoded: bytes of the instruction in ctx->insn
  * @decoded_len: how many; 0: none
+ * @decoded_flags: EMUL_DEC_* that they were decoded with
  * @hint_valid: the CPU told which address the memory operand has
  * @hint: that address
  * @hint_write: the CPU has checked that it may be written, not only read
@@ -61,6 +62,7 @@ struct mhv_emul {
 	u8 nbytes;
 	u8 decoded[EMUL_MAX_INSN] __aligned(4);
 	u8 decoded_len;
+	u8 decoded_flags;
 	bool hint_valid;
 	bool hint_write;
 	gpa_t hint;

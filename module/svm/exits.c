@@ -208,13 +208,17 @@ static int exit_iret(struct mhv_vcpu *vcpu)
 
 /*
  * The VMCB's state is undefined after a triple fault; what the core resets
- * and stores is all that stays: the vCPU is left as after INIT.
+ * and stores is all that stays: the vCPU is left as after INIT, and the MSRs
+ * that are in the VMCB are lost.
  */
 static int exit_shutdown(struct mhv_vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
+	u64 pat = vcpu->state.pat;	/* which guests do not write without an exit */
 
 	memset(&svm->vmcb->save, 0, sizeof(svm->vmcb->save));
+	svm_state_load(vcpu, MHV_G_SYSMSR);
+	vcpu->state.pat = pat;
 	vcpu->avail = MHV_G_ALL;
 	vcpu->dirty = MHV_G_ALL;
 	mhv_vcpu_reset(vcpu, true);

@@ -161,8 +161,14 @@ void svm_state_load(struct mhv_vcpu *vcpu, u32 groups)
 		state->cr2 = save->cr2;
 		state->cr3 = save->cr3;
 	}
-	if (groups & MHV_G_SYSMSR)
+	if (groups & MHV_G_SYSMSR) {
 		load_sysmsrs(state, save);
+		/* Guests write them without an exit; AMD's CPUs keep 32 bits, QEMU's TCG all. */
+		if (!(vcpu->features & MHV_GUEST_INTEL)) {
+			state->sysenter_esp = (u32)state->sysenter_esp;
+			state->sysenter_eip = (u32)state->sysenter_eip;
+		}
+	}
 	/* GPR, RIP_FLAGS and INTR are copied at each exit; the CPU changes no other. */
 }
 
