@@ -21,6 +21,7 @@
 #define DIFF_TSS	0x4000ULL
 #define DIFF_PT		0x5000ULL	/* to 0x9fff */
 #define DIFF_CODE	0xa000ULL	/* to 0xbfff */
+#define DIFF_SCRATCH	0xc000ULL	/* a page for INS */
 #define DIFF_STACK	0xe000ULL	/* the top */
 #define DIFF_DATA	0x10000ULL	/* to 0x1ffff */
 #define DIFF_MMIO	0x40000ULL	/* to 0x5ffff: as far as the page tables go */
@@ -76,6 +77,8 @@ struct diff {
 	u32 cpuid_nent;			/* how many entries vCPU 0 has */
 	int mode;			/* of the CPU, kind insn: enum cpu_mode */
 	bool stepping;			/* the guest runs in single steps */
+	bool shut_down;			/* by a triple fault, in this step */
+	char ready_shown[96];		/* what the last exit said of interrupts */
 	void *priv;
 };
 
@@ -136,8 +139,11 @@ void show_exit(struct diff *d, int i, int ret);
 /** make_vm() - a VM with RAM, and @vcpus vCPUs that have the common CPUID; irqchip if wanted. */
 void make_vm(struct diff *d, int vcpus, bool irqchip);
 
-/** run_vcpu() - KVM_RUN until something is left to userspace for good; all of it is shown. */
-void run_vcpu(struct diff *d, int i, unsigned int exits);
+/**
+ * run_vcpu() - KVM_RUN until something is left to userspace for good; false if that was not so
+ * after @exits exits; all of it is shown.
+ */
+bool run_vcpu(struct diff *d, int i, unsigned int exits);
 
 /** must() - the set-up's calls: the sequence ends if one fails, which is a difference, too. */
 long must(struct diff *d, long ret, const char *what);

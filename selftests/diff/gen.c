@@ -21,7 +21,7 @@ struct op {
 	u8 imm;			/* bytes of an immediate; 4 is that of the operand's size */
 	u8 ext;			/* reg field 0 to ext - 1 are operations; 0: it is a register */
 	u16 undef;		/* flags that are undefined afterwards */
-	char prefix;		/* 's': 66, F3, F2 make other instructions */
+	char prefix;		/* 's': 66, F3, F2 make other instructions; 'n': or none */
 };
 
 static const struct op ops[] = {
@@ -48,7 +48,7 @@ static const struct op ops[] = {
 	{ 0x110, 0x111, 0, 0, 0, 's' }, { 0x128, 0x129, 0, 0, 0, 's' },
 	{ 0x16f, 0x16f, 0, 0, 0, 's' }, { 0x17f, 0x17f, 0, 0, 0, 's' },
 	{ 0x12b, 0x12b, 0, 0, 0, 's' }, { 0x1e7, 0x1e7, 0, 0, 0, 's' },
-	{ 0x1c3, 0x1c3, 0, 0, 0, 0 }, { 0x16e, 0x16e, 0, 0, 0, 's' },
+	{ 0x1c3, 0x1c3, 0, 0, 0, 'n' }, { 0x16e, 0x16e, 0, 0, 0, 's' },
 	{ 0x17e, 0x17e, 0, 0, 0, 's' }, { 0x1d6, 0x1d6, 0, 0, 0, 's' },
 	{ 0x1f0, 0x1f0, 0, 0, 0, 's' }, { 0x112, 0x113, 0, 0, 0, 's' },
 	{ 0x116, 0x117, 0, 0, 0, 's' }, { 0x118, 0x118, 0, 8, 0, 0 },
@@ -100,10 +100,12 @@ static bool code16(const struct diff *d)
 }
 
 /* ModRM with what follows it. 16-bit addresses are a byte or two of displacement at most. */
-static void put_modrm(struct diff *d, struct code *c, u8 reg, bool a16)
+static void put_modrm(struct diff *d, struct code *c, u8 reg, bool a16, bool no_memory)
 {
 	u8 mod = one_in(d, 6) ? 3 : below(d, 3), rm = below(d, 8);
 
+	if (no_memory)
+		mod = 3;
 	put(c, mod << 6 | reg << 3 | rm);
 	if (mod == 3)
 		return;
@@ -130,9 +132,26 @@ static void put_modrm(struct diff *d, struct code *c, u8 reg, bool a16)
 		put_n(c, below(d, 0x1000), 4);
 }
 
+/*
+ * A segment prefix. Not CS where it cannot be written: of an instruction that reads and writes, KVM
+ * makes the read, of a device too, before it finds that the write is not allowed.
+ */
+static u8 pick_segment(struct diff *d)
+{
+	static const u8 prefix[] = { 0x26, 0x36, 0x3e, 0x64, 0x65, 0x2e };
+
+	return prefix[below(d, d->mode == MODE_REAL || d->mode == MODE_LONG ? 6 : 5)];
+}
+
+/* In 64-bit mode, 66 makes CALL and JMP of 16 bits on AMD's CPUs, not in KVM's emulator. */
+static bool is_near_jump(const struct diff *d, u16 opcode)
+{
+	return d->mode == MODE_LONG && opcode == 0xff;
+}
+
 /* Prefixes; is the operand's size 16 bits, is the address's? */
-static void put_prefixes(struct diff *d, struct code *c, const struct op *op, bool *o16,
-			 bool *a16)
+static void put_prefixes(struct diff *d, struct code *c, const struct op *op, u16 opcode,
+			 bool *o16, bool *a16)
 {
 	*o16 = code16(d);
 	*a16 = code16(d);
@@ -141,7 +160,7 @@ static void put_prefixes(struct diff *d, struct code *c, const struct op *op, bo
 
 		if (p)
 			put(c, p);
-	} else if (one_in(d, 4)) {
+	} else if (op->prefix != 'n' && one_in(d, 4) && !is_near_jump(d, opcode)) {
 		put(c, 0x66);
 		*o16 = !*o16;
 	}
@@ -150,8 +169,8 @@ static void put_prefixes(struct diff *d, struct code *c, const struct op *op, bo
 		*a16 = d->mode == MODE_LONG ? false : !*a16;
 	}
 	if (one_in(d, 6))
-		put(c, pick(d, ((u8[]){ 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65 })));
-	if (one_in(d, 20))
+		put(c, pick_segment(d));
+	if (op->prefix != 'n' && one_in(d, 20))
 		put(c, 0xf2 + below(d, 2));
 	if (d->mode == MODE_LONG && !one_in(d, 3)) {
 		u8 rex = 0x40 | below(d, 16);
@@ -162,6 +181,20 @@ static void put_prefixes(struct diff *d, struct code *c, const struct op *op, bo
 	}
 }
 
+/*
+ * While the guest is stepped, see ends_steps(): LMSW, INVLPG, CALL, JMP, and what loads segments,
+ * which may be anywhere in real mode.
+ */
+static bool leads_astray(u16 opcode)
+{
+	static const u16 list[] = { 0x101, 0xff, 0x8e, 0xc4, 0xc5, 0x1b2, 0x1b4, 0x1b5 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(list); i++)
+		if (opcode == list[i])
+			return true;
+	return false;
+}
+
 static void put_op(struct diff *d, struct code *c)
 {
 	const struct op *op = &pick(d, ops);
@@ -170,13 +203,16 @@ static void put_op(struct diff *d, struct code *c)
 	unsigned int imm = op->imm;
 	bool o16, a16;
 
-	put_prefixes(d, c, op, &o16, &a16);
+	if (d->stepping && leads_astray(opcode))
+		return;
+	put_prefixes(d, c, op, opcode, &o16, &a16);
 	if (opcode >= 0x100)
 		put(c, 0x0f);
 	if (opcode >= 0x200)
 		put(c, opcode < 0x300 ? 0x38 : 0x3a);
 	put(c, opcode);
-	put_modrm(d, c, reg, a16);
+	/* For SLDT and STR to a device, KVM reads there first. */
+	put_modrm(d, c, reg, a16, opcode == 0x100 && reg < 2);
 	if (op->prefix == 'f' && reg < 2)
 		imm = opcode & 1 ? 4 : 1;
 	if (imm == 4)
@@ -197,16 +233,29 @@ static void put_string(struct diff *d, struct code *c)
 
 	u8 op = pick(d, string);
 
+	/* KVM forgets the step for them. */
+	if (d->stepping && op < 0x70)
+		return;
 	if (op < 0x70 || !one_in(d, 3)) {
 		put(c, 0xb9);		/* MOV to CX: how often */
 		put_n(c, below(d, 24), code16(d) ? 2 : 4);
+	}
+	/*
+	 * INS goes to plain memory: KVM reads the port many times at once, and what it has read is
+	 * lost if the first store goes to a device or faults.
+	 */
+	if (op == 0x6c || op == 0x6d) {
+		if (d->mode != MODE_LONG)
+			put_n(c, 0x0716, 2);	/* PUSH SS, POP ES */
+		put(c, 0xbf);			/* MOV to DI */
+		put_n(c, DIFF_SCRATCH + 0x100 + below(d, 0xd00), code16(d) ? 2 : 4);
 	}
 	if (one_in(d, 4))
 		put(c, 0x66);
 	if (one_in(d, 10) && op >= 0x70)
 		put(c, 0x67);
 	if (one_in(d, 8))
-		put(c, pick(d, ((u8[]){ 0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65 })));
+		put(c, pick_segment(d));
 	/* A trap after each iteration, as the CPU has it, KVM's emulator does not take. */
 	if (!d->stepping && !one_in(d, 3))
 		put(c, 0xf2 + below(d, 2));
@@ -275,6 +324,9 @@ static void put_control(struct diff *d, struct code *c)
 	u8 reg = below(d, one_in(d, 6) ? 8 : 5), gpr = below(d, 4);
 	bool debug = one_in(d, 3);
 
+	if (d->stepping)		/* see ends_steps() */
+		return;
+
 	if (!one_in(d, 3))
 		put_mov_imm(d, c, gpr, pick(d, bits));
 	if (d->mode == MODE_LONG && one_in(d, 5))
@@ -300,6 +352,8 @@ static void put_far(struct diff *d, struct code *c)
 	};
 	u16 selector = d->mode == MODE_REAL ? DIFF_CODE >> 4 : pick(d, selectors);
 
+	if (d->stepping)
+		return;
 	switch (below(d, 3)) {
 	case 0:
 		put(c, one_in(d, 2) ? 0x9a : 0xea);
@@ -320,6 +374,30 @@ static void put_far(struct diff *d, struct code *c)
 	}
 }
 
+/* Intel's hypercall, which is rewritten into the CPU's own. */
+static bool is_vmcall(const struct fixed *f)
+{
+	return f->byte[0] == 0x0f && f->byte[1] == 0x01 && f->byte[2] == 0xc1;
+}
+
+/*
+ * While the guest is stepped: KVM forgets the step for HLT, and steps no more after what loads TF
+ * or what its emulator executes; nothing may lead to code that does either.
+ */
+static bool ends_steps(const struct fixed *f)
+{
+	static const u8 one[] = { 0xf4, 0x9d, 0xcf, 0xc3, 0xcb, 0x07, 0x17, 0x1f };
+	static const u8 two[] = { 0x06, 0x07, 0xaa, 0xa1, 0xa9 };
+
+	for (size_t i = 0; i < ARRAY_SIZE(one); i++)
+		if (f->byte[0] == one[i])
+			return true;
+	for (size_t i = 0; i < ARRAY_SIZE(two); i++)
+		if (f->byte[0] == 0x0f && f->byte[1] == two[i])
+			return true;
+	return is_vmcall(f);
+}
+
 static void put_fixed(struct diff *d, struct code *c)
 {
 	static const u32 leaves[] = {
@@ -327,9 +405,10 @@ static void put_fixed(struct diff *d, struct code *c)
 	};
 	const struct fixed *f = &pick(d, fixed);
 
-	if (d->stepping && f->byte[0] == 0xf4)	/* KVM forgets the step for the halt */
+	if (d->stepping && ends_steps(f))
 		return;
-	if (one_in(d, 8))
+	/* KVM rewrites the prefix, too, and what remains is another instruction. */
+	if (one_in(d, 8) && !is_vmcall(f))
 		put(c, pick(d, ((u8[]){ 0x66, 0x67, 0xf2, 0xf3, 0x2e })));
 	if (f->byte[0] == 0x0f && f->byte[1] == 0xa2)
 		put_mov_imm(d, c, 0, pick(d, leaves));

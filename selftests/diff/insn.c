@@ -45,11 +45,13 @@ static void set_regs(struct diff *d)
 
 	for (int n = 0; n < 16; n++)
 		words[n] = d->stepping || below(d, 4) ? rnd_pointer(d) : rnd_value(d);
-	if (!one_in(d, 3))
-		regs.rcx = below(d, 20);
-	if (d->mode != MODE_LONG)
-		for (int n = 0; n < 16; n++)
-			words[n] = n < 8 ? (u32)words[n] : 0;
+	regs.rcx = below(d, one_in(d, 8) ? 300 : 20);
+	for (int n = 0; n < 16 && d->mode != MODE_LONG; n++) {
+		words[n] = n < 8 ? (u32)words[n] : 0;
+		/* What an operand does that wraps around at 4 GiB is up to the CPU. */
+		if (words[n] >= 0xffffc000)
+			words[n] -= 0x4000;
+	}
 	regs.rsp = DIFF_STACK - 8 * below(d, 16);
 	regs.rip = DIFF_CODE + (one_in(d, 16) ? 0xff0 + below(d, 16) : 0);
 	regs.rflags = RFLAGS_FIXED | (rnd(d) & 0x8d5);
@@ -86,13 +88,19 @@ static void set_sregs(struct diff *d)
 	};
 	static const u64 efer[] = { EFER_SCE, EFER_NX, BIT(14) };
 	struct kvm_sregs s;
+	u64 what;
 
 	set_mode(d, 0, d->mode, one_in(d, 5));
-	if (!one_in(d, 6))
+	what = one_in(d, 6) ? below(d, 5) : 5;
+	if (what == 5 && !d->stepping)
 		return;
 	must(d, ioctl(d->vcpu[0], KVM_GET_SREGS, &s), "get-sregs");
 	s.tr.type &= ~2;		/* see set_mode() */
-	switch (below(d, 5)) {
+	if (d->stepping) {		/* off devices, see rnd_pointer() */
+		s.es = s.ds;
+		s.gs = s.ds;
+	}
+	switch (what) {
 	case 0:
 		s.cr0 ^= pick(d, cr0);
 		break;
@@ -108,7 +116,7 @@ static void set_sregs(struct diff *d)
 		s.es.limit = below(d, 0x1000);
 		s.es.g = 0;
 		break;
-	default:
+	case 4:
 		s.fs.base = rnd_pointer(d);
 		s.gs.base = rnd_pointer(d);
 		break;
@@ -127,12 +135,16 @@ static void clear_events(struct diff *d)
 	e.interrupt.injected = 0;
 	e.interrupt.shadow = one_in(d, 8) ? below(d, 4) : 0;
 	e.nmi.injected = 0;
-	e.nmi.pending = one_in(d, 16);
+	/* QEMU's TCG forgets the shadow if the guest exits in it; KVM makes a step regardless. */
+	e.nmi.pending = one_in(d, 16) && !e.interrupt.shadow;
 	e.nmi.masked = one_in(d, 16);
 	if (!nmis_work())
 		memset(&e.nmi, 0, sizeof(e.nmi));
 	e.flags = KVM_VCPUEVENT_VALID_SHADOW | KVM_VCPUEVENT_VALID_NMI_PENDING;
 	must(d, ioctl(d->vcpu[0], KVM_SET_VCPU_EVENTS, &e), "set-events");
+	if (e.interrupt.shadow || e.nmi.pending || e.nmi.masked)
+		say(d, "shadow %u nmi pending %u masked %u", e.interrupt.shadow, e.nmi.pending,
+		    e.nmi.masked);
 }
 
 static void begin(struct diff *d)
@@ -169,7 +181,11 @@ static void act(struct diff *d)
 	if (one_in(d, 12))
 		say_ret(d, ioctl(d->vcpu[0], KVM_INTERRUPT, &irq), "interrupt %x", irq.irq);
 	memcpy(d->ram_shown, d->ram, DIFF_RAM);
-	run_vcpu(d, 0, 40);
+	if (!run_vcpu(d, 0, 1000)) {
+		/* In the middle of an instruction, perhaps, which nothing may follow. */
+		say(d, "v0 goes on and on");
+		d->stop = true;
+	}
 	show_vcpu(d, 0);
 	show_vm(d);
 }

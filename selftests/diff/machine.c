@@ -53,10 +53,13 @@ static void *memory(struct diff *d, size_t size)
 void make_vm(struct diff *d, int vcpus, bool irqchip)
 {
 	struct kvm_userspace_memory_region region = { .memory_size = DIFF_RAM };
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE, .args = { 1 } };
 
 	d->cpuid = common_cpuid(d);
 	d->vm = must(d, ioctl(d->dev, KVM_CREATE_VM, 0L), "create-vm");
 	must(d, ioctl(d->vm, KVM_SET_TSS_ADDR, 0xfffbd000L), "tss-addr");
+	/* So that userspace is told of what KVM's emulator does not know, and not a user's code. */
+	must(d, ioctl(d->vm, KVM_ENABLE_CAP, &cap), "exit-on-emulation-failure");
 	d->ram = memory(d, DIFF_RAM);
 	d->ram_shown = memory(d, DIFF_RAM);
 	region.userspace_addr = (uintptr_t)d->ram;
@@ -104,7 +107,8 @@ static int run_to_exit(struct diff *d, int i)
 			return ret;
 		}
 	}
-	say(d, "v%d runs away", i);
+	/* Kind insn: where KVM's emulator tries for ever, which the comparison is to know. */
+	say(d, d->kind == KIND_INSN ? "v%d goes on and on" : "v%d runs away", i);
 	d->stop = true;
 	errno = EINTR;
 	return -1;
@@ -138,15 +142,23 @@ static bool is_end(struct diff *d, int i)
 	       d->ram[at + 2] == 0xf4;
 }
 
-void run_vcpu(struct diff *d, int i, unsigned int exits)
+bool run_vcpu(struct diff *d, int i, unsigned int exits)
 {
 	struct kvm_run *run = d->run[i];
 	unsigned int answers = 0;
 
 	fflush(stdout);		/* if the host does not live through this, it is known why */
+	d->ready_shown[0] = '\0';
+	d->shut_down = false;
 	set_timer(TICK_NS);
-	for (unsigned int n = 0; n < exits && !d->stop; n++) {
-		int ret = run_to_exit(d, i);
+	for (unsigned int n = 0; !d->stop; n++) {
+		int ret;
+
+		if (n == exits) {
+			set_timer(0);
+			return false;
+		}
+		ret = run_to_exit(d, i);
 
 		if (d->stop)
 			break;
@@ -169,4 +181,5 @@ void run_vcpu(struct diff *d, int i, unsigned int exits)
 		}
 	}
 	set_timer(0);
+	return true;
 }

@@ -263,8 +263,11 @@ void show_vm(struct diff *d)
 		memcpy(now, d->ram + page, sizeof(now));
 		if (page == DIFF_PT + 0x3000)
 			hide_dirty(d, now);
-		/* Sometimes the TF that makes steps is in what KVM pushes, sometimes not. */
-		if (page == DIFF_STACK - 0x1000 && d->stepping)
+		/*
+		 * Sometimes the TF that makes steps is in what KVM pushes, sometimes not. After a
+		 * triple fault frames may be anywhere.
+		 */
+		if (d->stepping && (page == DIFF_STACK - 0x1000 || d->shut_down))
 			memcpy(now, d->ram_shown + page, sizeof(now));
 		snprintf(name, sizeof(name), "ram %05llx", (unsigned long long)page);
 		say_words(d, name, now, d->ram_shown + page, 0x1000, 8);
@@ -280,7 +283,22 @@ static void show_bytes(struct diff *d, const char *what, const u8 *data, unsigne
 	say(d, "%s data %s", what, text);
 }
 
-/* Into how many exits the accesses of a string instruction are cut is up to the hypervisor. */
+/*
+ * What each exit says of interrupts and the LAPIC, where it is not what the last one said: into how
+ * many exits the accesses of a string instruction are cut is up to the hypervisor.
+ */
+static void show_ready(struct diff *d, const struct kvm_run *run, const char *vcpu)
+{
+	char now[sizeof(d->ready_shown)];
+
+	snprintf(now, sizeof(now), "%s ready %u if %u flags %x cr8 %llx apic-base %llx", vcpu,
+		 run->ready_for_interrupt_injection, run->if_flag, run->flags, run->cr8,
+		 run->apic_base);
+	if (strcmp(now, d->ready_shown))
+		say(d, "%s", now);
+	strcpy(d->ready_shown, now);
+}
+
 static void show_io(struct diff *d, struct kvm_run *run, const char *vcpu)
 {
 	for (u32 n = 0; n < run->io.count && n < 64; n++) {
@@ -325,6 +343,7 @@ static void show_reason(struct diff *d, struct kvm_run *run, const char *vcpu)
 		    run->msr.index, run->msr.data, run->msr.reason);
 		break;
 	default:
+		d->shut_down = run->exit_reason == KVM_EXIT_SHUTDOWN;
 		say(d, "%s exit %u", vcpu, run->exit_reason);
 	}
 }
@@ -335,13 +354,9 @@ void show_exit(struct diff *d, int i, int ret)
 	char vcpu[8];
 
 	snprintf(vcpu, sizeof(vcpu), "v%d", i);
+	show_ready(d, run, vcpu);
 	if (ret)
 		say_ret(d, ret, "%s run", vcpu);
 	else
 		show_reason(d, run, vcpu);
-	if (!ret && run->exit_reason == KVM_EXIT_IO && run->io.count > 1)
-		return;
-	say(d, "%s ready %u if %u flags %x cr8 %llx apic-base %llx", vcpu,
-	    run->ready_for_interrupt_injection, run->if_flag, run->flags, run->cr8,
-	    run->apic_base);
 }

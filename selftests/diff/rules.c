@@ -180,6 +180,9 @@ u64 msr_mask(u32 index)
 	for (size_t i = 0; i < ARRAY_SIZE(msr_rules); i++)
 		if (index >= msr_rules[i].first && index <= msr_rules[i].last)
 			mask &= ~msr_rules[i].bits;
+	/* SYSENTER's: AMD's CPUs keep 32 bits of what guests write, QEMU's TCG all. */
+	if ((index == 0x175 || index == 0x176) && !host_is_intel())
+		mask &= 0xffffffff;
 	return mask;
 }
 
