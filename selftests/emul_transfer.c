@@ -109,6 +109,7 @@ static const struct row rows[] = {
 	{ "sysenter, long mode", LONG, USER, { 0x0f, 0x34 }, 2, 0, 0, 0, { 0 } },
 	{ "sysexit, protected mode", PROT, 0, { 0x0f, 0x35 }, 2, 0, 0, 0, { 0 } },
 	{ "sysexit, not the kernel", PROT, USER, { 0x0f, 0x35 }, 2, 0, 0, 0, { 0 } },
+	{ "sysenter, real mode", REAL, 0, { 0x0f, 0x34 }, 2, 0, 0, 0, { 0 } },
 	{ "sysexit, real mode", REAL, 0, { 0x0f, 0x35 }, 2, 0, 0, 0, { 0 } },
 };
 

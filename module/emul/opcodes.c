@@ -490,7 +490,7 @@ const struct emul_opcode emul_map_0f[256] = {
 	[0x30] = ID0(wrmsr, WRMSR, PRIV),
 	[0x31] = { .exec = em_rdtsc, .flags = F_DEF, .id = EMUL_ID_RDTSC, .arg = EMUL_SP_RDTSC },
 	[0x32] = ID0(rdmsr, RDMSR, PRIV), ID0(rdpmc, RDPMC, 0),
-	[0x34] = ID0(sysenter, SYSENTER, F_PROT), ID0(sysexit, SYSEXIT, PRIV | F_PROT),
+	[0x34] = ID0(sysenter, SYSENTER, 0), ID0(sysexit, SYSEXIT, PRIV),
 	[0x37] = N(0),					/* GETSEC */
 	[0x40 ... 0x4f] = I2(cmov, GV, EV, 0),
 	[0x50 ... 0x6d] = N(F_MODRM),

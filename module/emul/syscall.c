@@ -64,7 +64,7 @@ int em_syscall(struct emul_ctx *ctx)
 	return EMUL_OK;
 }
 
-/* SYSENTER of AMD's does not exist in long mode. */
+/* SYSENTER and SYSEXIT of AMD's do not exist in long mode; in real mode all are #GP(0), not #UD. */
 int em_sysenter(struct emul_ctx *ctx)
 {
 	u64 cs, sp, ip;
@@ -72,6 +72,8 @@ int em_sysenter(struct emul_ctx *ctx)
 
 	if (emul_lma(ctx) && ctx->features & EMUL_FEAT_SYSCALL32)
 		return emul_ud(ctx);
+	if (ctx->mode == EMUL_MODE_REAL)
+		return emul_gp(ctx, 0);
 	r = get_msr(ctx, MSR_SYSENTER_CS, &cs);
 	if (!r)
 		r = get_msr(ctx, MSR_SYSENTER_SP, &sp);
@@ -97,6 +99,8 @@ int em_sysexit(struct emul_ctx *ctx)
 
 	if (emul_lma(ctx) && ctx->features & EMUL_FEAT_SYSCALL32)
 		return emul_ud(ctx);
+	if (ctx->mode == EMUL_MODE_REAL)
+		return emul_gp(ctx, 0);
 	r = get_msr(ctx, MSR_SYSENTER_CS, &cs);
 	if (r)
 		return r;
