@@ -350,7 +350,7 @@ static void put_far(struct diff *d, struct code *c)
 		0, SEL_CS32, SEL_DS, SEL_CS64, SEL_UDS, SEL_UCS32, SEL_CS16, SEL_GATE, SEL_ODD,
 		SEL_ODD + 0x10, SEL_ODD + 0x20, SEL_END,
 	};
-	u16 selector = d->mode == MODE_REAL ? DIFF_CODE >> 4 : pick(d, selectors);
+	u16 selector = d->mode == MODE_REAL ? 0 : pick(d, selectors);
 
 	if (d->stepping)
 		return;

@@ -52,6 +52,10 @@ static void set_regs(struct diff *d)
 		if (words[n] >= 0xffffc000)
 			words[n] -= 0x4000;
 	}
+	if (d->mode >= MODE_PROT32 && d->mode != MODE_LONG) {	/* the same, downwards */
+		regs.rsi += regs.rsi < 0x1000 ? 0x1000 : 0;
+		regs.rdi += regs.rdi < 0x1000 ? 0x1000 : 0;
+	}
 	regs.rsp = DIFF_STACK - 8 * below(d, 16);
 	regs.rip = DIFF_CODE + (one_in(d, 16) ? 0xff0 + below(d, 16) : 0);
 	regs.rflags = RFLAGS_FIXED | (rnd(d) & 0x8d5);

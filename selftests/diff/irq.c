@@ -146,6 +146,8 @@ static void pic_write(struct diff *d, struct code *c)
 		put_out(c, base + 1, 0x20 + 8 * below(d, 12));
 		put_out(c, base + 1, base == 0x20 ? 4 : 2);
 		put_out(c, base + 1, 1 | (one_in(d, 4) ? rnd(d) & 0x1e : 0));
+		/* KVM looks at the slave's output again when the mask is written. */
+		put_out(c, base + 1, one_in(d, 2) ? 0 : rnd(d));
 		break;
 	case 1:
 		put_out(c, base + 1, one_in(d, 2) ? 0 : rnd(d));

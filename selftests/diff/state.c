@@ -500,6 +500,29 @@ static void misc(struct diff *d)
  * A sane mode again, or what there is; with immediate_exit, or for good. QEMU's TCG ends itself
  * when an exception leaves level 3 with a TSS that is none.
  */
+/*
+ * What KVM_SET_VCPU_EVENTS, KVM_INTERRUPT and KVM_SET_MP_STATE can say together, and cannot be: KVM
+ * loses an interrupt that was being delivered when an exception was, and leaves a vCPU halted for
+ * which one is.
+ */
+static void settle_events(struct diff *d)
+{
+	struct kvm_mp_state mp = { KVM_MP_STATE_RUNNABLE };
+	struct kvm_vcpu_events e;
+
+	if (ioctl(VCPU(d), KVM_GET_VCPU_EVENTS, &e) || ioctl(VCPU(d), KVM_GET_MP_STATE, &mp))
+		return;
+	if ((e.exception.injected || e.exception.pending) && e.interrupt.injected) {
+		e.interrupt.injected = 0;
+		e.flags &= ~KVM_VCPUEVENT_VALID_SMM;
+		say_ret(d, ioctl(VCPU(d), KVM_SET_VCPU_EVENTS, &e), "settle");
+	}
+	if (mp.mp_state == KVM_MP_STATE_HALTED && (e.interrupt.injected || e.nmi.injected)) {
+		mp.mp_state = KVM_MP_STATE_RUNNABLE;
+		say_ret(d, ioctl(VCPU(d), KVM_SET_MP_STATE, &mp), "awake");
+	}
+}
+
 static void run(struct diff *d)
 {
 	static const u8 code[] = { 0x90, 0x90, 0xe6, 0xf5, 0xf4 };
@@ -521,6 +544,7 @@ static void run(struct diff *d)
 	if (s.ss.dpl)
 		return;
 	memcpy(d->ram + DIFF_CODE, code, sizeof(code));
+	settle_events(d);
 	d->run[0]->immediate_exit = one_in(d, 3);
 	run_vcpu(d, 0, 6);
 	d->run[0]->immediate_exit = 0;
