@@ -340,6 +340,9 @@ static void force(void)
 	int fd = open(kvm ? "/sys/module/kvm/parameters/force_emulation_prefix" :
 		      "/sys/module/minihv/parameters/force_emulation_prefix", O_WRONLY);
 
+	/* Whether Bochs does all of these as the manuals have it has not been looked into. */
+	if (getenv("VMX_HOST"))
+		test_skip("the CPU is Bochs's");
 	if (fd < 0 || write(fd, "1", 1) != 1)
 		test_skip("the emulator cannot be asked for");
 	close(fd);
