@@ -195,6 +195,12 @@ static bool leads_astray(u16 opcode)
 	return false;
 }
 
+/* FNSTENV and FNSAVE: QEMU's TCG has whosever FPU instruction was the last in FIP and FDP. */
+static bool shows_pointers(u16 opcode, u8 reg)
+{
+	return (opcode == 0xd9 || opcode == 0xdd) && reg == 6;
+}
+
 static void put_op(struct diff *d, struct code *c)
 {
 	const struct op *op = &pick(d, ops);
@@ -203,7 +209,7 @@ static void put_op(struct diff *d, struct code *c)
 	unsigned int imm = op->imm;
 	bool o16, a16;
 
-	if (d->stepping && leads_astray(opcode))
+	if ((d->stepping && leads_astray(opcode)) || shows_pointers(opcode, reg))
 		return;
 	put_prefixes(d, c, op, opcode, &o16, &a16);
 	if (opcode >= 0x100)
