@@ -195,10 +195,13 @@ static bool leads_astray(u16 opcode)
 	return false;
 }
 
-/* FNSTENV and FNSAVE: QEMU's TCG has whosever FPU instruction was the last in FIP and FDP. */
-static bool shows_pointers(u16 opcode, u8 reg)
+/*
+ * FNSTENV and FNSAVE: QEMU's TCG has whosever FPU instruction was the last in FIP and FDP. INVLPG, for
+ * RDTSCP has the same opcode.
+ */
+static bool shows_others(u16 opcode, u8 reg)
 {
-	return (opcode == 0xd9 || opcode == 0xdd) && reg == 6;
+	return ((opcode == 0xd9 || opcode == 0xdd) && reg == 6) || (opcode == 0x101 && reg == 7);
 }
 
 static void put_op(struct diff *d, struct code *c)
@@ -209,7 +212,7 @@ static void put_op(struct diff *d, struct code *c)
 	unsigned int imm = op->imm;
 	bool o16, a16;
 
-	if ((d->stepping && leads_astray(opcode)) || shows_pointers(opcode, reg))
+	if ((d->stepping && leads_astray(opcode)) || shows_others(opcode, reg))
 		return;
 	put_prefixes(d, c, op, opcode, &o16, &a16);
 	if (opcode >= 0x100)
