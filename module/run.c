@@ -322,7 +322,9 @@ static void choose_event(struct mhv_vcpu *vcpu)
 		}
 		if (has_interrupt(vcpu))
 			window |= MHV_WINDOW_INTR;
-	} else if (vcpu->run->request_interrupt_window && !full_chip(vcpu)) {
+	} else if (vcpu->run->request_interrupt_window && !full_chip(vcpu) &&
+		   (!vcpu->lapic || mhv_lapic_accepts_extint(vcpu))) {
+		/* With LINT0 masked it would open at once, each time, for nobody to use it. */
 		window |= MHV_WINDOW_INTR;
 	}
 windows:
