@@ -3,8 +3,6 @@
  * debug_forced.c - a breakpoint of the guest's on an instruction whose emulation a prefix forces:
  * the CPU has looked at the prefix alone.
  */
-#include <fcntl.h>
-#include <unistd.h>
 
 #include "guest.h"
 #include "vm.h"
@@ -52,18 +50,7 @@ static void guest(void)
 
 TEST(breakpoint_behind_the_prefix)
 {
-	int minihv = !strcmp(test_device(), "/dev/minihv");
-	int fd = open(minihv ? "/sys/module/minihv/parameters/force_emulation_prefix" :
-		      "/sys/module/kvm/parameters/force_emulation_prefix",
-		      minihv ? O_RDWR : O_RDONLY);
-	char old = 0;
-
-	if (fd < 0 || read(fd, &old, 1) != 1 || (!minihv && old != '1' && old != 'Y'))
+	if (!test_force_emulation())
 		test_skip("the prefix is not on");
-	if (minihv)
-		ASSERT_EQ(pwrite(fd, "1", 1, 0), 1);
 	run_done(guest_new(guest));
-	if (minihv)
-		ASSERT_EQ(pwrite(fd, &old, 1, 0), 1);
-	close(fd);
 }

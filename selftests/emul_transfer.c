@@ -4,7 +4,6 @@
  * what they do on the CPU, each row once without and once with UD2 and "kvm" before it. What
  * the emulator does not know is left out.
  */
-#include <fcntl.h>
 #include <stdbool.h>
 
 #include "guest.h"
@@ -336,16 +335,11 @@ static void compare(const struct row *row, struct result *cpu, struct result *em
 
 static void force(void)
 {
-	bool kvm = !strcmp(test_device(), "/dev/kvm");
-	int fd = open(kvm ? "/sys/module/kvm/parameters/force_emulation_prefix" :
-		      "/sys/module/minihv/parameters/force_emulation_prefix", O_WRONLY);
-
 	/* Whether Bochs does all of these as the manuals have it has not been looked into. */
 	if (getenv("VMX_HOST"))
 		test_skip("the CPU is Bochs's");
-	if (fd < 0 || write(fd, "1", 1) != 1)
+	if (!test_force_emulation())
 		test_skip("the emulator cannot be asked for");
-	close(fd);
 }
 
 /* A user's pages, one to one. */

@@ -112,6 +112,34 @@ TEST(external_interrupts)
 	EXPECT_EQ(run_sync(vcpu), 2ULL << 32);
 }
 
+static void masked_guest(void)
+{
+	apic_enable();
+	apic_write(APIC_LVT0, 0x10000);
+	sti();
+	for (u64 i = 1; i <= 3; i++)
+		guest_sync(i);
+	apic_write(APIC_LVT0, 0x700);
+	for (;;)
+		guest_sync(4);
+}
+
+/* With LINT0 masked there is no window for userspace's PIC, and the guest gets on without. */
+TEST(no_window_while_masked)
+{
+	struct vcpu *vcpu = vcpu_new(split_vm(), 0);
+
+	vcpu_cpuid(vcpu);
+	vcpu_long(vcpu, masked_guest, 0);
+	vcpu->run->request_interrupt_window = 1;
+	for (u64 i = 1; i <= 3; i++) {
+		EXPECT_EQ(run_sync(vcpu), i);
+		EXPECT_EQ(vcpu->run->ready_for_interrupt_injection, 0);
+	}
+	expect_exit(vcpu, KVM_EXIT_IRQ_WINDOW_OPEN);
+	EXPECT_EQ(vcpu->run->ready_for_interrupt_injection, 1);
+}
+
 TEST(errors)
 {
 	struct vm *vm = split_vm();

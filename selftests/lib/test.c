@@ -5,6 +5,7 @@
  * No locks: one case runs at a time, in a child process.
  * kernel: Documentation/dev-tools/ktap.rst
  */
+#include <fcntl.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -27,6 +28,7 @@ static char context[128];
 /* Shared with the parent: threads and forks of a case must be able to fail it, too. */
 static struct shared {
 	int failed;
+	int forced;	/* the case has switched the emulator's prefix on */
 	char skip[160];
 } *shared;
 
@@ -41,6 +43,43 @@ unsigned int test_slow(void)
 	int times = slow ? atoi(slow) : 1;
 
 	return times > 0 ? times : 1;
+}
+
+static int open_prefix(int flags)
+{
+	return open(strcmp(device, "/dev/kvm") ?
+		    "/sys/module/minihv/parameters/force_emulation_prefix" :
+		    "/sys/module/kvm/parameters/force_emulation_prefix", flags | O_CLOEXEC);
+}
+
+int test_force_emulation(void)
+{
+	int fd = open_prefix(O_RDONLY), on;
+	char old = 'N';
+
+	on = fd >= 0 && read(fd, &old, 1) == 1 && (old == 'Y' || old == '1');
+	if (fd >= 0)
+		close(fd);
+	if (on)
+		return 1;
+	fd = open_prefix(O_WRONLY);
+	if (fd < 0)
+		return 0;
+	shared->forced = 1;
+	on = write(fd, "1", 1) == 1;
+	close(fd);
+	return on;
+}
+
+/* After the case, however it ended: what comes next must find the module as it is without. */
+static void unforce_emulation(void)
+{
+	int fd = shared->forced ? open_prefix(O_WRONLY) : -1;
+
+	if (fd >= 0 && write(fd, "0", 1) != 1)
+		printf("# the emulator's prefix stays on\n");
+	if (fd >= 0)
+		close(fd);
 }
 
 int test_failed(void)
@@ -123,6 +162,7 @@ static int run_case(const struct test_case *test, int number)
 		printf("not ok %d %s # cannot fork\n", number, test->name);
 		return 1;
 	}
+	unforce_emulation();
 	if (WIFSIGNALED(status))
 		printf("# %s: %s\n", test->name, WTERMSIG(status) == SIGALRM ?
 		       "out of time" : strsignal(WTERMSIG(status)));

@@ -65,6 +65,12 @@ int test_failed(void);
 /** test_device() - path of the device under test: argv[1], else $DEV, else /dev/minihv. */
 const char *test_device(void);
 
+/**
+ * test_force_emulation() - until the end of the case, UD2 and "kvm" before an instruction of a
+ * guest have the hypervisor's emulator execute it; 0 if that cannot be had.
+ */
+int test_force_emulation(void);
+
 /** test_setup() - what else is here may be used, on @device; test_main() does it by itself. */
 void test_setup(const char *device);
 
