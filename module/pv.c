@@ -335,6 +335,7 @@ int mhv_exit_hypercall(struct mhv_vcpu *vcpu)
  */
 static void patch_hypercall(struct mhv_vcpu *vcpu, u64 linear, const u8 *bytes)
 {
+	u32 access = MHV_ACC_WRITE | (mhv_cpl(vcpu) == 3 ? MHV_ACC_USER : 0);
 	u8 other = bytes[2] ^ VMCALL_BYTE ^ VMMCALL_BYTE;
 	struct mhv_walk walk;
 	u64 last = linear + 2;
@@ -342,8 +343,7 @@ static void patch_hypercall(struct mhv_vcpu *vcpu, u64 linear, const u8 *bytes)
 	if (!mhv_is_64bit_mode(vcpu))
 		last = (u32)last;
 	/* The whole of it is written, as far as page tables are concerned. */
-	if (!mhv_walk(vcpu, linear, MHV_ACC_WRITE, &walk) &&
-	    !mhv_walk(vcpu, last, MHV_ACC_WRITE, &walk))
+	if (!mhv_walk(vcpu, linear, access, &walk) && !mhv_walk(vcpu, last, access, &walk))
 		mhv_gmem_write(vcpu->vm, walk.gpa, &other, 1);
 }
 
@@ -353,7 +353,7 @@ static void patch_hypercall(struct mhv_vcpu *vcpu, u64 linear, const u8 *bytes)
  *
  * VMCALL on a CPU whose hypercall is VMMCALL, and the reverse, are #UD.  A
  * guest may have been moved here from the other kind: it is served, and its
- * code patched, at privilege level 0; at others it gets #GP(0), as KVM has it.
+ * code patched. As KVM has it, VMCALL outside of privilege level 0 is #GP(0).
  *
  * Context: the vCPU's thread, may sleep.
  * Return: 3, its length, if it is to be served; 0 if it is another instruction;
@@ -375,7 +375,7 @@ int mhv_foreign_hypercall(struct mhv_vcpu *vcpu)
 	if (mhv_fetch(vcpu, linear, bytes, sizeof(bytes), &walk) == sizeof(bytes) &&
 	    bytes[0] == 0x0f && bytes[1] == 0x01 &&
 	    (bytes[2] == VMCALL_BYTE || bytes[2] == VMMCALL_BYTE)) {
-		if (mhv_cpl(vcpu)) {
+		if (mhv_cpl(vcpu) && bytes[2] == VMCALL_BYTE) {
 			mhv_queue_exception_e(vcpu, X86_TRAP_GP, 0);
 			r = -EPERM;
 		} else if (!(vcpu->vm->disabled_quirks & KVM_X86_QUIRK_FIX_HYPERCALL_INSN)) {

@@ -143,13 +143,20 @@ GUEST_ASM(ring0, 32,
  */
 TEST(ring3_and_back)
 {
-	struct vm *vm = vm_new();
-	struct vcpu *vcpu = vcpu_new(vm, 0);
-	u64 *gdt = (u64 *)(vm->ram + GUEST_GDT), *idt = (u64 *)(vm->ram + 0x801000);
-	u32 *tss = (u32 *)(vm->ram + 0x800000);
 	static const u16 selector = 0x53;
 	struct kvm_sregs sregs;
+	struct vcpu *vcpu;
+	u64 *gdt, *idt;
+	struct vm *vm;
+	u32 *tss;
 
+	/* In Bochs's SVM the way back to ring 0 is a triple fault. */
+	need_shutdown();
+	vm = vm_new();
+	vcpu = vcpu_new(vm, 0);
+	gdt = (u64 *)(vm->ram + GUEST_GDT);
+	idt = (u64 *)(vm->ram + 0x801000);
+	tss = (u32 *)(vm->ram + 0x800000);
 	GUEST_ASM_COPY(vm, CODE, rings);
 	GUEST_ASM_COPY(vm, CODE + 0x1000, ring0);
 	gdt[9] = 0x00cffb000000ffff;		/* 0x4b and 0x53: code and data of ring 3 */
