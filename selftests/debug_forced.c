@@ -21,14 +21,14 @@ static void on_db(struct isr_frame *frame)
 }
 
 /* Run "mov $0x33, %ecx" by force, with a breakpoint @at bytes behind its start. */
-#define FORCED(at, dr7, place, rcx) do {					\
+#define FORCED(at, dr7, place, rcx) ({						\
 	asm volatile("lea 1f(%%rip), %0\n lea " at "(%0), %%rax\n"		\
 		     "mov %%rax, %%dr0\n mov %3, %%dr7\n"			\
 		     "ud2\n .ascii \"kvm\"\n 1: mov $0x33, %%ecx\n"		\
 		     "mov %2, %%dr7"						\
 		     : "=&r" (place), "=&c" (rcx)				\
 		     : "r" (0x400UL), "r" ((u64)(dr7)) : "rax", "memory");	\
-} while (0)
+})
 
 static void guest(void)
 {

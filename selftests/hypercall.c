@@ -108,7 +108,10 @@ TEST(thirty_two_bits)
 	EXPECT_EQ(regs.rax, (u32)-1000);
 }
 
-/* The other vendor's instruction is patched, over two pages, too. VMCALL in ring 3 gets #GP and no patch. */
+/*
+ * The other vendor's instruction is patched, over two pages, too. VMCALL in ring 3 gets #GP and no
+ * patch.
+ */
 TEST(foreign)
 {
 	bool amd = guest_cpuid(0, 0).b != 0x756e6547;

@@ -10,7 +10,8 @@
 #define OFFSET	0x1122334455667788ULL
 
 GUEST_ASM(jump, 64, "rex.W ljmp *(%rbx)\n hlt");
-GUEST_ASM(at_1100, 64, "rex.W lcall *0x10(%rbx)\n .byte 0x48, 0x0f, 0xb4, 0x43, 0x20\n mov %fs, %edx\n hlt");
+GUEST_ASM(at_1100, 64,
+	  "rex.W lcall *0x10(%rbx)\n .byte 0x48, 0x0f, 0xb4, 0x43, 0x20\n mov %fs, %edx\n hlt");
 GUEST_ASM(at_1200, 64, "mov $0x77, %ecx\n rex.W lret");
 
 static u8 dev[0x30];

@@ -196,8 +196,8 @@ static bool leads_astray(u16 opcode)
 }
 
 /*
- * FNSTENV and FNSAVE: QEMU's TCG has whosever FPU instruction was the last in FIP and FDP. INVLPG, for
- * RDTSCP has the same opcode.
+ * FNSTENV and FNSAVE: QEMU's TCG has whosever FPU instruction was the last in FIP and FDP. INVLPG,
+ * for RDTSCP has the same opcode.
  */
 static bool shows_others(u16 opcode, u8 reg)
 {

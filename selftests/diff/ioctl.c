@@ -237,7 +237,7 @@ static void call(struct diff *d)
 	}
 	say_ret(d, ret, "%s on %u", row->name, fd);
 	if (row->cmd == KVM_X86_GET_MCE_CAP_SUPPORTED && at == buffer)
-		*(u64 *)at &= ~MCE_HIDDEN;
+		*(u64 *)buffer &= ~MCE_HIDDEN;
 	if (row->cmd == KVM_CREATE_IRQCHIP && fd == VM && !ret)
 		created_irqchip = true;
 	if (!size || at != buffer || row->arg & TIME)

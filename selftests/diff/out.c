@@ -323,7 +323,7 @@ static void show_reason(struct diff *d, struct kvm_run *run, const char *vcpu)
 			show_bytes(d, vcpu, run->mmio.data, run->mmio.len);
 		break;
 	case KVM_EXIT_DEBUG:
-		/* A step shows breakpoints that are not enabled, too; KVM leaves old ones in DR0. */
+		/* A step shows breakpoints that are not enabled; KVM leaves old ones in DR0. */
 		say(d, "%s exit debug exception %x pc %llx dr6 %llx", vcpu,
 		    run->debug.arch.exception, run->debug.arch.pc,
 		    run->debug.arch.dr6 & ~(d->stepping ? 15ULL : 0));
