@@ -57,7 +57,7 @@ u64 mhv_arch_capabilities(void)
 }
 
 /**
- * mhv_de_cfg - bits of MSR_AMD64_DE_CFG that guests may have, and find set
+ * mhv_de_cfg - bits of MSR_AMD64_DE_CFG that guests may set
  *
  * AMD APM volume 2, "Model-Specific Registers (MSRs)".
  *

@@ -64,9 +64,10 @@ static void guest(void)
 	guest_done();
 }
 
-TEST(idt_and_stack_not_mapped)
+/* The slot of @fn's IDT and stack loses its mappings, and keeps its contents, each time it asks. */
+static void run_unmapped(void (*fn)(void), u64 want)
 {
-	struct vcpu *vcpu = guest_new_irqchip(guest);
+	struct vcpu *vcpu = guest_new_irqchip(fn);
 	struct vm *vm = vcpu->vm;
 	u8 *mem = mem_alloc(0x20000), *swap = mem_alloc(0x20000);
 	struct kvm_regs regs;
@@ -78,13 +79,17 @@ TEST(idt_and_stack_not_mapped)
 	vcpu_set_regs(vcpu, &regs);
 	for (int i = 0; i < 4; i++) {
 		EXPECT_EQ(run_sync(vcpu), 1);
-		/* Everything in this slot loses its mapping, and keeps its contents. */
 		memcpy(swap, mem, 0x20000);
 		ASSERT_RET(madvise(mem, 0x20000, MADV_DONTNEED), 0);
 		memcpy(mem, swap, 0x20000);
 	}
 	run_done(vcpu);
-	EXPECT_EQ(guest_var(vm, taken), 3);
+	EXPECT_EQ(guest_var(vm, taken), want);
+}
+
+TEST(idt_and_stack_not_mapped)
+{
+	run_unmapped(guest, 3);
 }
 
 static u8 order[2];
@@ -131,26 +136,7 @@ static void guest_shadow(void)
 
 TEST(int_in_the_shadow_of_sti)
 {
-	u8 *mem = mem_alloc(0x20000), *swap = mem_alloc(0x20000);
-	struct kvm_regs regs;
-	struct vcpu *vcpu;
-	struct vm *vm;
-
 	if (getenv("VMX_HOST"))
 		test_skip("Bochs forgets the shadow when the delivery of an INT exits");
-	vcpu = guest_new_irqchip(guest_shadow);
-	vm = vcpu->vm;
-	memcpy(mem, vm->ram + GUEST_IDT, 0x1000);
-	ASSERT_RET(vm_slot(vm, 1, 0, IDT_GPA, 0x20000, mem), 0);
-	vcpu_get_regs(vcpu, &regs);
-	regs.rsp = STACK + 0xff8;
-	vcpu_set_regs(vcpu, &regs);
-	for (int i = 0; i < 4; i++) {
-		EXPECT_EQ(run_sync(vcpu), 1);
-		memcpy(swap, mem, 0x20000);
-		ASSERT_RET(madvise(mem, 0x20000, MADV_DONTNEED), 0);
-		memcpy(mem, swap, 0x20000);
-	}
-	run_done(vcpu);
-	EXPECT_EQ(guest_var(vm, taken), 8);
+	run_unmapped(guest_shadow, 8);
 }
