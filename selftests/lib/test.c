@@ -138,9 +138,12 @@ void test_context(const char *fmt, ...)
 	va_end(ap);
 }
 
-static void run_child(const struct test_case *test)
+static void run_child(const struct test_case *test, pid_t parent)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* One that died before that sends no signal. */
+	if (getppid() != parent)
+		_exit(1);
 	alarm(CASE_SECONDS * test_slow());
 	test->fn();
 	fflush(stdout);
@@ -150,14 +153,14 @@ static void run_child(const struct test_case *test)
 /* Returns 0, 1 or EXIT_SKIP, having printed the case's result line. */
 static int run_case(const struct test_case *test, int number)
 {
+	pid_t pid, self = getpid();
 	int status;
-	pid_t pid;
 
 	memset(shared, 0, sizeof(*shared));
 	fflush(stdout);
 	pid = fork();
 	if (!pid)
-		run_child(test);
+		run_child(test, self);
 	if (pid < 0 || waitpid(pid, &status, 0) != pid) {
 		printf("not ok %d %s # cannot fork\n", number, test->name);
 		return 1;
