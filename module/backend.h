@@ -138,22 +138,6 @@ extern const struct mhv_backend *mhv_backend;
 /* ---- services: what a backend may call (exits.c) ---- */
 
 /**
- * struct mhv_pio_exit - an IN or OUT that exited
- * @next_rip: of the instruction after it
- * @port: the port
- * @size: 1, 2 or 4
- * @in: IN rather than OUT
- * @string: INS or OUTS: to be decoded
- */
-struct mhv_pio_exit {
-	u64 next_rip;
-	u16 port;
-	u8 size;
-	bool in;
-	bool string;
-};
-
-/**
  * struct mhv_npf_exit - a nested page fault
  * @gpa: the guest-physical address
  * @access: MHV_ACC_* (mem/mem.h)
@@ -189,7 +173,7 @@ struct mhv_task_exit {
 };
 
 int mhv_exit_task_switch(struct mhv_vcpu *vcpu, const struct mhv_task_exit *exit);
-int mhv_exit_pio(struct mhv_vcpu *vcpu, const struct mhv_pio_exit *pio);
+int mhv_exit_pio(struct mhv_vcpu *vcpu, bool string);
 int mhv_exit_npf(struct mhv_vcpu *vcpu, const struct mhv_npf_exit *npf);
 int mhv_exit_cpuid(struct mhv_vcpu *vcpu);
 int mhv_exit_rdmsr(struct mhv_vcpu *vcpu);

@@ -189,13 +189,24 @@ static int debug_exit(struct mhv_vcpu *vcpu, u8 vector, u64 dr6)
 	return MHV_USER;
 }
 
+/* With RFLAGS.TF set: the CPU did not execute the instruction, so its trap is raised here. */
+static noinline int step_trap(struct mhv_vcpu *vcpu)
+{
+	if (vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP)
+		return debug_exit(vcpu, X86_TRAP_DB, DR_STEP | DR6_RESERVED);
+	mhv_queue_event(vcpu, &(struct mhv_event){
+			.type = MHV_EV_EXCEPTION, .vector = X86_TRAP_DB,
+			.has_payload = true, .payload = DR_STEP });
+	return MHV_RESUME;
+}
+
 /**
  * mhv_skip() - step over the instruction that exited
  * @vcpu: the vCPU
  * @next: where it ends
  *
  * An interrupt shadow ends with it.  With RFLAGS.TF set the step is a single
- * step: the CPU did not execute the instruction, so its trap is raised here.
+ * step.
  *
  * Return: MHV_RESUME, or MHV_USER if a debugger is stepping.
  */
@@ -203,23 +214,18 @@ int mhv_skip(struct mhv_vcpu *vcpu, u64 next)
 {
 	struct mhv_state *state = &vcpu->state;
 
-	mhv_state_change(vcpu, MHV_G_RIP_FLAGS);
+	mhv_state_need(vcpu, MHV_G_RIP_FLAGS | MHV_G_INTR);
+	vcpu->dirty |= MHV_G_RIP_FLAGS;
 	if (!(state->efer & EFER_LMA))
 		next = (u32)next;
 	state->rip = next;
-	mhv_state_need(vcpu, MHV_G_INTR);
 	if (unlikely(state->shadow)) {
 		mhv_state_change(vcpu, MHV_G_INTR);
 		state->shadow = 0;
 	}
 	state->rflags &= ~(u64)X86_EFLAGS_RF;
-	if (likely(!(state->rflags & X86_EFLAGS_TF)))
-		return MHV_RESUME;
-	if (vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP)
-		return debug_exit(vcpu, X86_TRAP_DB, DR_STEP | DR6_RESERVED);
-	mhv_queue_event(vcpu, &(struct mhv_event){
-			.type = MHV_EV_EXCEPTION, .vector = X86_TRAP_DB,
-			.has_payload = true, .payload = DR_STEP });
+	if (unlikely(state->rflags & X86_EFLAGS_TF))
+		return step_trap(vcpu);
 	return MHV_RESUME;
 }
 
@@ -623,18 +629,17 @@ int mhv_exit_xsetbv(struct mhv_vcpu *vcpu)
 
 /* ---- port I/O ---- */
 
-static int finish_pio(struct mhv_vcpu *vcpu, u32 val)
+static int finish_pio(struct mhv_vcpu *vcpu)
 {
 	struct mhv_pio *pio = &vcpu->pio;
-	u64 rax;
+	u64 rax = pio->data, mask;
 
 	if (pio->in) {
-		rax = mhv_gpr(vcpu, MHV_RAX);
 		/* As any write of a register: 32 bits clear the upper half. */
-		if (pio->size < 4)
-			rax = (rax & ~(BIT_ULL(pio->size * 8) - 1)) | val;
-		else
-			rax = val;
+		if (pio->size < 4) {
+			mask = BIT_ULL(pio->size * 8) - 1;
+			rax = (mhv_gpr(vcpu, MHV_RAX) & ~mask) | (rax & mask);
+		}
 		mhv_set_gpr(vcpu, MHV_RAX, rax);
 	}
 	return mhv_skip(vcpu, pio->next_rip);
@@ -647,13 +652,11 @@ static int finish_pio(struct mhv_vcpu *vcpu, u32 val)
 static int complete_pio(struct mhv_vcpu *vcpu)
 {
 	struct mhv_pio *pio = &vcpu->pio;
-	u32 val = 0;
 
 	if (mhv_rip(vcpu) != pio->rip)
 		return MHV_RESUME;
-	if (pio->in)
-		memcpy(&val, vcpu->pio_data, pio->size);
-	return finish_pio(vcpu, val);
+	memcpy(&pio->data, vcpu->pio_data, sizeof(pio->data));
+	return finish_pio(vcpu);
 }
 
 /**
@@ -684,48 +687,44 @@ int mhv_user_pio(struct mhv_vcpu *vcpu, u16 port, unsigned int size,
 
 /**
  * mhv_exit_pio() - IN or OUT
- * @vcpu: the vCPU
- * @exit: the operands
+ * @vcpu: the vCPU; vcpu->pio has the operands but @rip and @data
+ * @string: INS or OUTS: to be decoded
  *
  * A device in the kernel serves it, or userspace.  Windows' and Linux's delay
  * port 0x7e advances RIP before the exit, a quirk that QEMU's VAPIC ROM needs.
  */
-int mhv_exit_pio(struct mhv_vcpu *vcpu, const struct mhv_pio_exit *exit)
+int mhv_exit_pio(struct mhv_vcpu *vcpu, bool string)
 {
 	struct mhv_pio *pio = &vcpu->pio;
-	u32 val = exit->in ? 0 : mhv_gpr(vcpu, MHV_RAX);
 	int idx, r;
 
 	vcpu->stat.io_exits++;
-	if (exit->string)
+	if (string)
 		return mhv_emulate(vcpu, NULL, 0);
 
 	pio->rip = vcpu->state.rip;
-	pio->next_rip = exit->next_rip;
-	pio->size = exit->size;
-	pio->port = exit->port;
-	pio->in = exit->in;
-	trace_mhv_pio(!exit->in, exit->port, exit->size, 1, val);
+	pio->data = pio->in ? 0 : mhv_gpr(vcpu, MHV_RAX);
+	trace_mhv_pio(!pio->in, pio->port, pio->size, 1, pio->data);
 
 	idx = srcu_read_lock(&vcpu->vm->srcu);
-	if (exit->in)
-		r = mhv_iobus_read(vcpu, MHV_BUS_PIO, exit->port, exit->size, &val);
+	if (pio->in)
+		r = mhv_iobus_read(vcpu, MHV_BUS_PIO, pio->port, pio->size, &pio->data);
 	else
-		r = mhv_iobus_write(vcpu, MHV_BUS_PIO, exit->port, exit->size, &val);
+		r = mhv_iobus_write(vcpu, MHV_BUS_PIO, pio->port, pio->size, &pio->data);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	if (!r)
-		return finish_pio(vcpu, val);
+		return finish_pio(vcpu);
 
-	memcpy(vcpu->pio_data, &val, exit->size);
-	if (exit->port == 0x7e && !exit->in &&
+	memcpy(vcpu->pio_data, &pio->data, pio->size);
+	if (pio->port == 0x7e && !pio->in &&
 	    !(vcpu->vm->disabled_quirks & KVM_X86_QUIRK_OUT_7E_INC_RIP)) {
-		r = mhv_skip(vcpu, exit->next_rip);
+		r = mhv_skip(vcpu, pio->next_rip);
 		if (r != MHV_RESUME)
 			return r;
 	} else {
 		vcpu->complete = complete_pio;
 	}
-	return mhv_user_pio(vcpu, exit->port, exit->size, 1, exit->in);
+	return mhv_user_pio(vcpu, pio->port, pio->size, 1, pio->in);
 }
 
 /* ---- memory ---- */

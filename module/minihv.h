@@ -327,10 +327,19 @@ struct mhv_dirty_ring {
 	u32 reset;			/* and taken back; slots_lock */
 };
 
-/* A PIO that userspace is to serve, or has just served (exits.c). */
+/**
+ * struct mhv_pio - an IN or OUT, until its instruction is done (exits.c)
+ * @rip: where the instruction stands
+ * @next_rip: of the instruction after it
+ * @data: what is written, or was read; more than @size bytes of it may be set
+ * @port: the port
+ * @size: 1, 2 or 4
+ * @in: IN rather than OUT
+ */
 struct mhv_pio {
-	u64 rip;		/* [v] where the instruction stands */
+	u64 rip;
 	u64 next_rip;
+	u32 data;
 	u16 port;
 	u8 size;
 	bool in;

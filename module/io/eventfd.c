@@ -419,19 +419,38 @@ struct ioeventfd {
 	struct eventfd_ctx *eventfd;
 };
 
+/* What was written, 1, 2, 4 or 8 bytes, as a number. */
+static u64 written(const void *data, int len)
+{
+	u16 word;
+	u32 dword;
+	u64 qword;
+
+	switch (len) {
+	case 1:
+		return *(const u8 *)data;
+	case 2:
+		memcpy(&word, data, sizeof(word));
+		return word;
+	case 4:
+		memcpy(&dword, data, sizeof(dword));
+		return dword;
+	default:
+		memcpy(&qword, data, sizeof(qword));
+		return qword;
+	}
+}
+
 static int ioeventfd_write(struct mhv_iodev *dev, struct mhv_vcpu *vcpu, gpa_t addr,
 			   int len, const void *data)
 {
 	struct ioeventfd *p = container_of(dev, struct ioeventfd, dev);
-	u64 val = 0;
 
 	if (addr != p->addr || (p->len && len != p->len))
 		return -EOPNOTSUPP;
-	if (!p->wildcard) {
-		memcpy(&val, data, len);
-		if (val != p->datamatch)
-			return -EOPNOTSUPP;
-	}
+	/* Without a length it is a wildcard: see ioeventfd_valid(). */
+	if (!p->wildcard && written(data, len) != p->datamatch)
+		return -EOPNOTSUPP;
 	mhv_eventfd_signal(p->eventfd);
 	return 0;
 }

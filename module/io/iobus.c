@@ -171,8 +171,8 @@ static unsigned int iobus_upper_bound(const struct mhv_iobus *bus, gpa_t addr)
  * takes what lies wholly inside of it, or begins where it is if it has no
  * length.
  */
-static struct mhv_iodev *iobus_next(const struct mhv_iobus *bus, unsigned int *i,
-				    gpa_t addr, int len)
+static __always_inline struct mhv_iodev *iobus_next(const struct mhv_iobus *bus, unsigned int *i,
+						    gpa_t addr, int len)
 {
 	const struct mhv_iorange *range;
 	struct mhv_iodev *dev;

@@ -21,16 +21,14 @@ struct svm_exit {
 static int exit_ioio(struct mhv_vcpu *vcpu)
 {
 	const struct vmcb_control_area *c = &to_svm(vcpu)->vmcb->control;
+	struct mhv_pio *pio = &vcpu->pio;
 	u32 info = c->exit_info_1;
-	struct mhv_pio_exit pio = {
-		.next_rip = c->exit_info_2,
-		.port = info >> 16,
-		.size = (info & SVM_IOIO_SIZE_MASK) >> SVM_IOIO_SIZE_SHIFT,
-		.in = info & SVM_IOIO_TYPE_MASK,
-		.string = info & SVM_IOIO_STR_MASK,
-	};
 
-	return mhv_exit_pio(vcpu, &pio);
+	pio->next_rip = c->exit_info_2;
+	pio->port = info >> 16;
+	pio->size = (info & SVM_IOIO_SIZE_MASK) >> SVM_IOIO_SIZE_SHIFT;
+	pio->in = info & SVM_IOIO_TYPE_MASK;
+	return mhv_exit_pio(vcpu, info & SVM_IOIO_STR_MASK);
 }
 
 static int exit_msr(struct mhv_vcpu *vcpu)

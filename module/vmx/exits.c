@@ -38,15 +38,13 @@ static void renew_nmi_masking(struct mhv_vcpu *vcpu, u64 info)
 static int exit_io(struct mhv_vcpu *vcpu)
 {
 	u32 info = vmcs_read(EXIT_QUALIFICATION);
-	struct mhv_pio_exit pio = {
-		.next_rip = vcpu->state.rip + vmcs_read(VM_EXIT_INSTRUCTION_LEN),
-		.port = info >> 16,
-		.size = (info & 7) + 1,
-		.in = info & BIT(3),
-		.string = info & BIT(4),
-	};
+	struct mhv_pio *pio = &vcpu->pio;
 
-	return mhv_exit_pio(vcpu, &pio);
+	pio->next_rip = vcpu->state.rip + vmcs_read(VM_EXIT_INSTRUCTION_LEN);
+	pio->port = info >> 16;
+	pio->size = (info & 7) + 1;
+	pio->in = info & BIT(3);
+	return mhv_exit_pio(vcpu, info & BIT(4));
 }
 
 /*
