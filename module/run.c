@@ -411,14 +411,12 @@ static int serve_requests(struct mhv_vcpu *vcpu)
 
 /* ---- one entry ---- */
 
-static void trace_exit(struct mhv_vcpu *vcpu)
+static noinline void trace_exit(struct mhv_vcpu *vcpu)
 {
 	const char *name;
 	u64 info1, info2;
 	u32 reason;
 
-	if (!trace_mhv_exit_enabled())
-		return;
 	reason = mhv_backend->exit_reason(vcpu, &name, &info1, &info2);
 	trace_mhv_exit(vcpu->id, reason, name, vcpu->state.rip, info1, info2);
 }
@@ -599,7 +597,8 @@ static int run_once(struct mhv_vcpu *vcpu)
 		if (vcpu->vapic.page | vcpu->vapic.eoi_msr)
 			mhv_vapic_exit(vcpu);
 	}
-	trace_exit(vcpu);
+	if (trace_mhv_exit_enabled())
+		trace_exit(vcpu);
 	return mhv_backend->handle_exit(vcpu);
 }
 

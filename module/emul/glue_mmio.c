@@ -174,11 +174,17 @@ static int complete_mmio_write(struct mhv_vcpu *vcpu)
 static int again(struct mhv_vcpu *vcpu)
 {
 	struct mhv_emul *e = vcpu->emul;
+	int idx, r;
 
 	/* Userspace sent the guest elsewhere: the instruction is forgotten. */
 	if (mhv_rip(vcpu) != e->rip)
 		return MHV_RESUME;
-	return e->simple ? simple_move(e) : glue_execute(e);
+	if (!e->simple)
+		return glue_execute(e);
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	r = simple_move(e);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return r;
 }
 
 static int complete_mmio_read(struct mhv_vcpu *vcpu)
@@ -310,6 +316,7 @@ static void move_result(struct mhv_vcpu *vcpu, const struct emul_insn *insn,
 	}
 }
 
+/* vm->srcu is held: as a rule it still is for the fetch. */
 static int simple_move(struct mhv_emul *e)
 {
 	const struct emul_insn *insn = &e->ctx.insn;
@@ -317,21 +324,19 @@ static int simple_move(struct mhv_emul *e)
 	bool wide = insn->opcode & 1, movzx = insn->map == EMUL_MAP_0F;
 	unsigned int len = !wide ? 1 : movzx ? 2 : insn->op_bytes;
 	u64 val = 0;
-	int idx, r;
+	int r;
 
 	e->want.len = 0;
 	e->pos = 0;
 	e->nposted = 0;
 	e->next_posted = 0;
 	mhv_state_need(vcpu, MHV_G_GPR | MHV_G_RIP_FLAGS);
-	idx = srcu_read_lock(&vcpu->vm->srcu);
 	if (e->store) {
 		val = move_source(vcpu, insn, len);
 		r = glue_device_write(e, e->hint, &val, len);
 	} else {
 		r = glue_device_read(e, e->hint, &val, len);
 	}
-	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	if (r == EMUL_IO_NEEDED)
 		return glue_ask_userspace(e);
 	if (r)
@@ -356,6 +361,20 @@ static bool one_operand(const struct emul_insn *insn)
 		       (insn->opcode >= 0xa0 && insn->opcode <= 0xa3) ||
 		       insn->opcode == 0xc6 || insn->opcode == 0xc7;
 	return insn->map == EMUL_MAP_0F && (insn->opcode & 0xf6) == 0xb6;
+}
+
+/* The instruction is known: note what it accesses.  Is it a simple move? */
+static bool decoded(struct mhv_emul *e, gpa_t gpa, u64 access)
+{
+	/* The CPU checked the guest's tables for just this access. */
+	if (!(access & MHV_ACC_GUEST_TABLE) && one_operand(&e->ctx.insn)) {
+		e->hint_valid = true;
+		e->hint_write = access & MHV_ACC_WRITE;
+		e->hint = gpa;
+	}
+	e->rip = e->vcpu->state.rip;
+	e->simple = is_simple_move(e);
+	return e->simple;
 }
 
 /*
@@ -401,18 +420,13 @@ int mhv_emulate_mmio(struct mhv_vcpu *vcpu, gpa_t gpa, u64 access,
 		return fetch_fails(vcpu);
 	idx = srcu_read_lock(&vcpu->vm->srcu);
 	r = glue_fetch_decode(e, bytes, n);
+	if (r == EMUL_OK && decoded(e, gpa, access)) {
+		r = simple_move(e);
+		srcu_read_unlock(&vcpu->vm->srcu, idx);
+		return r;
+	}
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	if (r == EMUL_FAULT)
 		return MHV_RESUME;
-	if (r)
-		return glue_fail(e);
-	/* The CPU checked the guest's tables for just this access. */
-	if (!(access & MHV_ACC_GUEST_TABLE) && one_operand(&e->ctx.insn)) {
-		e->hint_valid = true;
-		e->hint_write = access & MHV_ACC_WRITE;
-		e->hint = gpa;
-	}
-	e->rip = vcpu->state.rip;
-	e->simple = is_simple_move(e);
-	return e->simple ? simple_move(e) : glue_execute(e);
+	return r ? glue_fail(e) : glue_execute(e);
 }
