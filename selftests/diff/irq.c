@@ -303,9 +303,14 @@ static void set_routing(struct diff *d)
 
 static void nmi(struct diff *d)
 {
+	struct kvm_mp_state mp = { KVM_MP_STATE_RUNNABLE };
+	struct kvm_vcpu_events e = { 0 };
 	int i = below(d, 2);
 
-	if (nmis_work())
+	/* One that is halted is woken by KVM though they are masked. */
+	ioctl(d->vcpu[i], KVM_GET_VCPU_EVENTS, &e);
+	ioctl(d->vcpu[i], KVM_GET_MP_STATE, &mp);
+	if (nmis_work() && !(e.nmi.masked && mp.mp_state == KVM_MP_STATE_HALTED))
 		say_ret(d, ioctl(d->vcpu[i], KVM_NMI), "v%d nmi", i);
 }
 

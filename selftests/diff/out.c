@@ -321,6 +321,8 @@ static void show_reason(struct diff *d, struct kvm_run *run, const char *vcpu)
 		    run->mmio.phys_addr, run->mmio.len);
 		if (run->mmio.is_write)
 			show_bytes(d, vcpu, run->mmio.data, run->mmio.len);
+		/* KVM makes no more steps after what its emulator has executed. */
+		d->stop |= d->stepping;
 		break;
 	case KVM_EXIT_DEBUG:
 		/* A step shows breakpoints that are not enabled; KVM leaves old ones in DR0. */

@@ -497,23 +497,25 @@ static void misc(struct diff *d)
 }
 
 /*
- * A sane mode again, or what there is; with immediate_exit, or for good. QEMU's TCG ends itself
- * when an exception leaves level 3 with a TSS that is none.
- */
-/*
  * What KVM_SET_VCPU_EVENTS, KVM_INTERRUPT and KVM_SET_MP_STATE can say together, and cannot be: KVM
  * loses an interrupt that was being delivered when an exception was, and leaves a vCPU halted for
- * which one is.
+ * which one is. An NMI that waits for an exception or a shadow it holds back for one instruction
+ * more.
  */
 static void settle_events(struct diff *d)
 {
 	struct kvm_mp_state mp = { KVM_MP_STATE_RUNNABLE };
 	struct kvm_vcpu_events e;
+	bool exception;
 
 	if (ioctl(VCPU(d), KVM_GET_VCPU_EVENTS, &e) || ioctl(VCPU(d), KVM_GET_MP_STATE, &mp))
 		return;
-	if ((e.exception.injected || e.exception.pending) && e.interrupt.injected) {
-		e.interrupt.injected = 0;
+	exception = e.exception.injected || e.exception.pending;
+	if ((exception && e.interrupt.injected) ||
+	    (e.nmi.pending && (exception || e.interrupt.shadow))) {
+		e.interrupt.injected &= !exception;
+		e.nmi.pending = 0;
+		e.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING;
 		e.flags &= ~KVM_VCPUEVENT_VALID_SMM;
 		say_ret(d, ioctl(VCPU(d), KVM_SET_VCPU_EVENTS, &e), "settle");
 	}
@@ -523,6 +525,10 @@ static void settle_events(struct diff *d)
 	}
 }
 
+/*
+ * A sane mode again, or what there is; with immediate_exit, or for good. QEMU's TCG ends itself
+ * when an exception leaves level 3 with a TSS that is none.
+ */
 static void run(struct diff *d)
 {
 	static const u8 code[] = { 0x90, 0x90, 0xe6, 0xf5, 0xf4 };
