@@ -162,6 +162,32 @@ static void mutate(u8 *buf, size_t size, u64 *seed)
 	}
 }
 
+/*
+ * What a vCPU finds after its reset, if there is memory: a jump to somewhere in 64 KiB of random
+ * bytes, half of them the beginnings of instructions that exit.
+ */
+static void make_code(u64 seed)
+{
+	static const u8 insn[][4] = {
+		{ 0xe4 }, { 0xe6 }, { 0xec }, { 0xee }, { 0x6c }, { 0x6e }, { 0xf3, 0x6c },
+		{ 0xf3, 0x6e }, { 0xf4 }, { 0xfa }, { 0xfb }, { 0xcc }, { 0xcd }, { 0xa0 },
+		{ 0xa2 }, { 0x0f, 0xa2 }, { 0x0f, 0x32 }, { 0x0f, 0x30 }, { 0x0f, 0x31 },
+		{ 0x0f, 0x09 }, { 0x0f, 0x01, 0xd9 }, { 0x0f, 0x01, 0xc1 }, { 0x0f, 0x01, 0x16 },
+		{ 0x0f, 0x01, 0xd1 }, { 0x0f, 0x20, 0xc0 }, { 0x0f, 0x22, 0xc0 },
+		{ 0x0f, 0x22, 0xe0 }, { 0x0f, 0x23, 0xf8 }, { 0xc7, 0x06 }, { 0x66, 0xb9 },
+		{ 0x66, 0xba }, { 0x67, 0x88 }, { 0x67, 0x8a },
+	};
+	const u8 jump[] = { 0xe9, seed >> 8, seed >> 16 };
+
+	seed |= 1;
+	for (size_t at = 0; at + 4 <= 0x10000; at += 1 + rnd(&seed) % 4) {
+		u32 x = rnd(&seed), bytes = rnd(&seed);
+
+		memcpy(mem + at, x & 1 ? (void *)&bytes : insn[(x >> 1) % ARRAY_SIZE(insn)], 4);
+	}
+	memcpy(mem + 0xfff0, jump, sizeof(jump));
+}
+
 /* Fields that must fit each other now and then, for anything to come of the call. */
 static void make_sense(const struct op *op, u8 *buf, u64 *seed)
 {
@@ -175,7 +201,8 @@ static void make_sense(const struct op *op, u8 *buf, u64 *seed)
 	case KVM_SET_USER_MEMORY_REGION:
 	case SET_REGION2:
 		*m = (struct kvm_userspace_memory_region) {
-			.slot = x & 3, .flags = x >> 2 & 3, .guest_phys_addr = (x >> 4 & 15) << 16,
+			.slot = x & 3, .flags = x >> 2 & 3,
+			.guest_phys_addr = x >> 11 & 1 ? 0xffff0000 : (x >> 4 & 15) << 16,
 			.memory_size = (x >> 8 & 7) << 16, .userspace_addr = (uintptr_t)mem,
 		};
 		break;
@@ -308,6 +335,7 @@ static void run_program(const struct program *p, int have_kcov)
 	fds[VM] = ioctl(fds[DEV], KVM_CREATE_VM, 0);
 	fds[VCPU] = -1;
 	mem = mem_alloc(MEM);
+	make_code(p->call[0].seed);
 	for (shared->call = 0; shared->call < (int)p->n; shared->call++)
 		run_call(&p->call[shared->call]);
 	for (int i = VCPU; i >= DEV; i--)
