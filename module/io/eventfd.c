@@ -422,22 +422,15 @@ struct ioeventfd {
 /* What was written, 1, 2, 4 or 8 bytes, as a number. */
 static u64 written(const void *data, int len)
 {
-	u16 word;
-	u32 dword;
-	u64 qword;
-
 	switch (len) {
 	case 1:
 		return *(const u8 *)data;
 	case 2:
-		memcpy(&word, data, sizeof(word));
-		return word;
+		return *(const u16 *)data;
 	case 4:
-		memcpy(&dword, data, sizeof(dword));
-		return dword;
+		return *(const u32 *)data;
 	default:
-		memcpy(&qword, data, sizeof(qword));
-		return qword;
+		return *(const u64 *)data;
 	}
 }
 

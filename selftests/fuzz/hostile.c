@@ -16,15 +16,14 @@
 #include <sys/mman.h>
 #include <time.h>
 
+#include "fuzz.h"
 #include "guest.h"
 #include "vm.h"
 
 #define VCPUS		3
-#define MEM_SIZE	0x400000UL	/* of the guest, at 0; code all over it */
 #define GUARD		0x10000UL	/* of pattern, before and after */
 #define PATTERN		0xa5
 #define ROUND_MS	150
-#define HOLE		0x10000000UL	/* where no memory is: MMIO */
 
 struct round {
 	u64 seed;
@@ -45,146 +44,12 @@ struct round {
 static int dev_fd, run_size;
 static struct kvm_cpuid2 *cpuid;
 
-static u32 rnd(u64 *seed)
-{
-	*seed ^= *seed << 13;
-	*seed ^= *seed >> 7;
-	*seed ^= *seed << 17;
-	return *seed >> 11;
-}
-
-static u64 rnd64(u64 *seed)
-{
-	return (u64)rnd(seed) << 32 | rnd(seed);
-}
-
 static u64 now_ms(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return t.tv_sec * 1000UL + t.tv_nsec / 1000000;
-}
-
-/* ---- code ---- */
-
-/* Instructions that reach the hypervisor; what precedes each gives it operands that matter. */
-static const char *const snippets[] = {
-	"\x0f\xa2",				/* cpuid */
-	"\x0f\x32", "\x0f\x30",			/* rdmsr, wrmsr */
-	"\x0f\x01\xd9", "\x0f\x01\xc1",		/* vmmcall, vmcall */
-	"\x0f\x01\xd8", "\x0f\x01\xda", "\x0f\x01\xdb",	/* vmrun, vmload, vmsave */
-	"\x0f\x01\xdc", "\x0f\x01\xdd",		/* stgi, clgi */
-	"\x0f\x01\xd1", "\x0f\x01\xd0",		/* xsetbv, xgetbv */
-	"\xf4", "\xfb\xf4", "\xf3\x90",		/* hlt, sti hlt, pause */
-	"\x0f\x08", "\x0f\x09",			/* invd, wbinvd */
-	"\x0f\x20\xc0", "\x0f\x22\xc0", "\x0f\x22\xd8", "\x0f\x22\xe0",	/* mov cr */
-	"\x44\x0f\x20\xc0", "\x44\x0f\x22\xc0",	/* cr8 */
-	"\x0f\x21\xf8", "\x0f\x23\xf8", "\x0f\x23\xc0", "\x0f\x23\xf0",	/* mov dr */
-	"\x0f\x06", "\x0f\x01\xf0", "\x0f\x01\x38",	/* clts, lmsw, invlpg */
-	"\x0f\x01\x10", "\x0f\x01\x18", "\x0f\x00\xd8", "\x0f\x00\xd0",	/* lgdt lidt ltr lldt */
-	"\xec", "\xee", "\xed", "\xef", "\x66\xed", "\x66\xef",	/* in, out */
-	"\xf3\x6c", "\xf3\x6e", "\xf3\x6d", "\xf3\x6f",	/* rep ins, outs */
-	"\xf3\xa4", "\xf3\x48\xa5", "\xf3\xaa", "\xf3\x48\xab", "\xf3\xa6", "\xf2\xae",	/* rep */
-	"\x89\x07", "\x8b\x06", "\x48\x89\x07", "\x88\x07", "\x8a\x06",	/* mov [rdi], [rsi] */
-	"\xf0\x01\x07", "\xf0\x0f\xb1\x0f", "\xf0\x0f\xc7\x0f", "\x87\x07",	/* locked */
-	"\x0f\x10\x06", "\x0f\x11\x07", "\xf3\x0f\x6f\x06", "\x0f\xe7\x07",	/* vectors */
-	"\x0f\xb6\x06", "\x0f\xbe\x06", "\xff\x37", "\x8f\x07", "\xff\x17", "\xff\x27",
-	"\xcc", "\xcd\x80", "\xcd\x02", "\xcd\x08", "\xf1", "\xcf", "\x48\xcf",	/* events */
-	"\x0f\x0b", "\x0f\x05", "\x0f\x07", "\x0f\x34", "\x0f\x35",
-	"\x9c", "\x9d", "\xfa", "\xfb", "\x8e\xd0", "\x8e\xd8", "\x8e\xc0",
-	"\x0f\x01\xc8", "\x0f\x01\xc9", "\x0f\xae\x07", "\x0f\xae\x0f", "\x0f\xc7\x27",
-	"\xf3\x0f\xae\xd0", "\x0f\x01\xf8", "\x0f\x01\xf9", "\x0f\x31", "\x0f\x33",
-	"\xeb\xfe", "\xe2\xfe",			/* loops */
-};
-
-static const u32 msrs[] = {
-	0x10, 0x1b, 0x3a, 0x3b, 0x48, 0x49, 0x174, 0x175, 0x176, 0x179, 0x17a, 0x1a0, 0x1d9, 0x200,
-	0x277, 0x2ff, 0x400, 0x401, 0x6e0, 0x800, 0x802, 0x808, 0x80b, 0x80d, 0x80f, 0x828, 0x830,
-	0x832, 0x838, 0x839, 0x83e, 0x83f, 0xda0, 0xc0000080, 0xc0000081, 0xc0000082, 0xc0000084,
-	0xc0000100, 0xc0000101, 0xc0000102, 0xc0000103, 0xc0000104, 0xc0010015, 0xc0010114,
-	0xc0010117, 0x4b564d00, 0x4b564d01, 0x4b564d02, 0x4b564d03, 0x4b564d04, 0x11, 0x12,
-};
-
-static const u16 ports[] = {
-	0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1, 0x40, 0x41, 0x42, 0x43, 0x61, 0x7e, 0x80, 0x3f8,
-};
-
-static u64 pick_addr(u64 *seed)
-{
-	static const u64 odd[] = {
-		0xfee00000, 0xfee00080, 0xfee000b0, 0xfee000f0, 0xfee00300, 0xfee00310, 0xfee00320,
-		0xfee00380, 0xfee003e0, 0xfec00000, 0xfec00010, HOLE, HOLE + 0xffd, MEM_SIZE - 3,
-		0, 0xfff, 0xffffffff, ~0ULL, 0x7fffffffffff, 0xffff800000000000, 0x800000000000,
-		0xa0000, 0xfffffffd,
-	};
-	u32 x = rnd(seed);
-
-	return x % 3 ? odd[(x >> 4) % ARRAY_SIZE(odd)] : rnd(seed) % MEM_SIZE;
-}
-
-/* mov reg, imm64 (or imm32): what the next instruction works with. */
-static u8 *emit_operand(u8 *at, u64 *seed, int lng)
-{
-	u32 x = rnd(seed);
-	u64 value;
-	u8 reg;
-
-	switch (x % 6) {
-	case 0:
-		reg = 1;
-		value = x & 64 ? msrs[(x >> 8) % ARRAY_SIZE(msrs)] : rnd(seed);
-		break;
-	case 1:
-		reg = 2;
-		value = ports[(x >> 8) % ARRAY_SIZE(ports)];
-		break;
-	case 2:
-		reg = 6 + (x >> 8 & 1);
-		value = pick_addr(seed);
-		break;
-	case 3:
-		reg = 0;
-		value = x & 64 ? rnd64(seed) : 1ULL << (x >> 8 & 63);
-		break;
-	case 4:
-		reg = 0;		/* an ICR, a control register */
-		value = x & 64 ? 0xc4500 | (x >> 8 & 0x7ff) : 0x80050033 ^ (1U << (x >> 8 & 31));
-		break;
-	default:
-		reg = 1;
-		value = x & 64 ? ~0ULL : x >> 8 & 0xffff;
-		break;
-	}
-	if (lng)
-		*at++ = 0x48;
-	*at++ = 0xb8 + reg;
-	memcpy(at, &value, lng ? 8 : 4);
-	return at + (lng ? 8 : 4);
-}
-
-static void fill_code(u8 *at, size_t size, u64 *seed, int lng)
-{
-	u8 *end = at + size - 32;
-
-	while (at < end) {
-		u32 x = rnd(seed);
-
-		if (x % 16 == 0) {
-			*at++ = x >> 8;
-		} else if (x % 16 < 8) {
-			at = emit_operand(at, seed, lng);
-		} else {
-			const char *s = snippets[(x >> 4) % ARRAY_SIZE(snippets)];
-			size_t n = strlen(s);
-
-			/* What loops for ever is rare, or nothing else would be met. */
-			if (!memcmp(s, "\xeb\xfe", 2) && rnd(seed) % 64)
-				continue;
-			memcpy(at, s, n);
-			at += n;
-		}
-	}
 }
 
 /* Page tables that map low memory to itself, with some entries spoilt. */
@@ -197,12 +62,12 @@ static void fill_tables(u8 *mem, u64 *seed)
 		pdpt[i] = (0x12000 + 0x1000 * i) | 7;
 	for (u64 i = 0; i < 2048; i++)
 		pd[i] = i << 21 | 0x87;
-	for (int i = rnd(seed) % 8; i > 0; i--)
-		pml4[rnd(seed) % (6 * 512)] = rnd64(seed);
-	if (rnd(seed) % 4 == 0)		/* a table that is itself */
-		pml4[rnd(seed) % 512] = 0x10000 | 7;
-	if (rnd(seed) % 4 == 0)		/* tables in a device */
-		pdpt[rnd(seed) % 512] = 0xfee00000 | 7;
+	for (int i = fuzz_rnd(seed) % 8; i > 0; i--)
+		pml4[fuzz_rnd(seed) % (6 * 512)] = fuzz_rnd64(seed);
+	if (fuzz_rnd(seed) % 4 == 0)		/* a table that is itself */
+		pml4[fuzz_rnd(seed) % 512] = 0x10000 | 7;
+	if (fuzz_rnd(seed) % 4 == 0)		/* tables in a device */
+		pdpt[fuzz_rnd(seed) % 512] = 0xfee00000 | 7;
 }
 
 /* Every vector somewhere; descriptors of all kinds. */
@@ -211,15 +76,15 @@ static void fill_descriptors(u8 *mem, u64 *seed)
 	u64 *gdt = (u64 *)(mem + 0x8000), *idt = (u64 *)(mem + 0x9000);
 
 	for (int i = 0; i < 64; i++)
-		gdt[i] = rnd64(seed);
+		gdt[i] = fuzz_rnd64(seed);
 	gdt[1] = 0x00af9b000000ffff;
 	gdt[2] = 0x00cf93000000ffff;
 	gdt[3] = 0x00cf9b000000ffff;
 	for (u64 i = 0; i < 256; i++) {
-		u64 to = 0x100000 + (rnd(seed) % 0x100000);
+		u64 to = 0x100000 + (fuzz_rnd(seed) % 0x100000);
 
 		idt[2 * i] = (to & 0xffff) | 8 << 16 | 0x8e0000000000 | (to >> 16) << 48;
-		idt[2 * i + 1] = rnd(seed) % 32 ? 0 : rnd64(seed);
+		idt[2 * i + 1] = fuzz_rnd(seed) % 32 ? 0 : fuzz_rnd64(seed);
 	}
 }
 
@@ -233,7 +98,7 @@ static void set_segment(struct kvm_segment *s, u16 sel, u8 type, int lng, int db
 
 static void set_state(struct round *r, int n, u64 *seed, int mode)
 {
-	struct kvm_regs regs = { .rflags = 2 | (rnd(seed) & 0x240dd5), .rsp = 0x200000 };
+	struct kvm_regs regs = { .rflags = 2 | (fuzz_rnd(seed) & 0x240dd5), .rsp = 0x200000 };
 	struct kvm_sregs s;
 	u64 *gpr = (u64 *)&regs;
 
@@ -241,8 +106,8 @@ static void set_state(struct round *r, int n, u64 *seed, int mode)
 		return;
 	for (int i = 0; i < 16; i++)
 		if (&gpr[i] != (u64 *)&regs.rsp)
-			gpr[i] = rnd(seed) & 1 ? pick_addr(seed) : rnd64(seed);
-	regs.rip = 0x100000 + rnd(seed) % 0x100000;
+			gpr[i] = fuzz_rnd(seed) & 1 ? fuzz_addr(seed) : fuzz_rnd64(seed);
+	regs.rip = 0x100000 + fuzz_rnd(seed) % 0x100000;
 	if (mode == 0) {		/* real */
 		regs.rip &= 0xffff;
 		s.cs.base = 0x100000;
@@ -254,9 +119,9 @@ static void set_state(struct round *r, int n, u64 *seed, int mode)
 		s.ss = s.ds;
 		s.fs = s.ds;
 		s.gs = s.ds;
-		s.cr0 = 0x80000011 | (mode == 2 || rnd(seed) & 1 ? 0x10000 : 0);
+		s.cr0 = 0x80000011 | (mode == 2 || fuzz_rnd(seed) & 1 ? 0x10000 : 0);
 		s.cr3 = 0x10000;
-		s.cr4 = 0x620 | (rnd(seed) & 0x10009f);
+		s.cr4 = 0x620 | (fuzz_rnd(seed) & 0x10009f);
 		s.efer = mode == 2 ? 0xd01 : 0x800;
 		if (mode == 1) {
 			s.cr0 &= ~0x80000000ULL;
@@ -265,8 +130,8 @@ static void set_state(struct round *r, int n, u64 *seed, int mode)
 	}
 	s.gdt = (struct kvm_dtable){ .base = 0x8000, .limit = 511 };
 	s.idt = (struct kvm_dtable){ .base = 0x9000, .limit = mode ? 4095 : 1023 };
-	if (rnd(seed) % 8 == 0)		/* anything at all: refused, or entered */
-		((u64 *)&s)[rnd(seed) % (sizeof(s) / 8)] = rnd64(seed);
+	if (fuzz_rnd(seed) % 8 == 0)		/* anything at all: refused, or entered */
+		((u64 *)&s)[fuzz_rnd(seed) % (sizeof(s) / 8)] = fuzz_rnd64(seed);
 	ioctl(r->vcpu[n].fd, KVM_SET_SREGS, &s);
 	ioctl(r->vcpu[n].fd, KVM_SET_REGS, &regs);
 }
@@ -281,12 +146,12 @@ static int answer(struct round *r, int n, u64 *seed)
 	case KVM_EXIT_IO:
 		if (run->io.direction == KVM_EXIT_IO_IN)
 			for (u32 i = 0; i < run->io.size * run->io.count && i < 4096; i++)
-				((u8 *)run)[run->io.data_offset + i] = rnd(seed);
+				((u8 *)run)[run->io.data_offset + i] = fuzz_rnd(seed);
 		return 1;
 	case KVM_EXIT_MMIO:
 		if (!run->mmio.is_write)
 			for (int i = 0; i < 8; i++)
-				run->mmio.data[i] = rnd(seed);
+				run->mmio.data[i] = fuzz_rnd(seed);
 		return 1;
 	case KVM_EXIT_HLT:
 		ioctl(r->vcpu[n].fd, KVM_NMI, 0);
@@ -303,7 +168,7 @@ static int answer(struct round *r, int n, u64 *seed)
 	case KVM_EXIT_FAIL_ENTRY:
 	default:
 		ioctl(r->vcpu[n].fd, KVM_SET_MP_STATE, &mp);
-		set_state(r, n, seed, rnd(seed) % 3);
+		set_state(r, n, seed, fuzz_rnd(seed) % 3);
 		return 1;
 	}
 }
@@ -330,8 +195,8 @@ static void *vcpu_thread(void *arg)
 			continue;
 		}
 		if (e == EINTR || e == EAGAIN || e == EFAULT || e == ENOMEM) {
-			if (e != EINTR || rnd(&seed) % 4 == 0)
-				set_state(r, a->n, &seed, rnd(&seed) % 3);
+			if (e != EINTR || fuzz_rnd(&seed) % 4 == 0)
+				set_state(r, a->n, &seed, fuzz_rnd(&seed) % 3);
 			continue;
 		}
 		printf("# seed %llu: vCPU %d: KVM_RUN: errno %d (%s)\n",
@@ -359,17 +224,19 @@ static void change_something(struct round *r, u64 *seed)
 {
 	static u64 bitmap[64];
 	struct kvm_dirty_log log = { .slot = 1, .dirty_bitmap = bitmap };
-	struct kvm_irq_level line = { .irq = rnd(seed) % 24, .level = rnd(seed) & 1 };
+	struct kvm_irq_level line = { .irq = fuzz_rnd(seed) % 24, .level = fuzz_rnd(seed) & 1 };
 	struct kvm_msi msi = {
-		.address_lo = 0xfee00000 | (rnd(seed) & 0xff00c), .data = rnd(seed) & 0xffff
+		.address_lo = 0xfee00000 | (fuzz_rnd(seed) & 0xff00c),
+		.data = fuzz_rnd(seed) & 0xffff
 	};
-	u64 at = (rnd(seed) % (MEM_SIZE / 0x10000)) * 0x10000;
+	u64 at = (fuzz_rnd(seed) % (FUZZ_MEM_SIZE / 0x10000)) * 0x10000;
 
-	switch (rnd(seed) % 9) {
+	switch (fuzz_rnd(seed) % 9) {
 	case 0:
 	case 1:		/* the second half of memory comes, goes, is logged, is read-only */
 		slot(r, 1, 0, 0, 0, NULL);
-		slot(r, 1, rnd(seed) & 3, MEM_SIZE / 2, MEM_SIZE / 2, r->mem + MEM_SIZE / 2);
+		slot(r, 1, fuzz_rnd(seed) & 3, FUZZ_MEM_SIZE / 2, FUZZ_MEM_SIZE / 2,
+		     r->mem + FUZZ_MEM_SIZE / 2);
 		break;
 	case 2:
 		ioctl(r->vm_fd, KVM_GET_DIRTY_LOG, &log);
@@ -388,11 +255,11 @@ static void change_something(struct round *r, u64 *seed)
 		ioctl(r->vm_fd, KVM_SIGNAL_MSI, &msi);
 		break;
 	case 7:		/* memory where devices are, and over the LAPIC's page */
-		slot(r, 2, 0, rnd(seed) & 1 ? 0xfee00000 : HOLE, 0x1000, r->mem);
+		slot(r, 2, 0, fuzz_rnd(seed) & 1 ? 0xfee00000 : FUZZ_HOLE, 0x1000, r->mem);
 		slot(r, 2, 0, 0, 0, NULL);
 		break;
 	case 8:
-		fill_code(r->mem + 0x100000 + (at & 0xfffff), 256, seed, rnd(seed) & 1);
+		fuzz_code(r->mem + 0x100000 + (at & 0xfffff), 256, seed, fuzz_rnd(seed) & 1);
 		break;
 	}
 }
@@ -405,7 +272,7 @@ static void nothing(int signal)
 static int make_round(struct round *r, u64 *seed)
 {
 	struct kvm_pit_config pit = { .flags = KVM_PIT_SPEAKER_DUMMY };
-	int chip = rnd(seed) % 4, lng = rnd(seed) % 3;
+	int chip = fuzz_rnd(seed) % 4, lng = fuzz_rnd(seed) % 3;
 
 	r->vm_fd = ioctl(dev_fd, KVM_CREATE_VM, 0);
 	if (r->vm_fd < 0) {
@@ -416,21 +283,21 @@ static int make_round(struct round *r, u64 *seed)
 		ioctl(r->vm_fd, KVM_CREATE_IRQCHIP, 0);
 		ioctl(r->vm_fd, KVM_CREATE_PIT2, &pit);
 	}
-	r->mem = mmap(NULL, MEM_SIZE + 2 * GUARD, PROT_READ | PROT_WRITE,
+	r->mem = mmap(NULL, FUZZ_MEM_SIZE + 2 * GUARD, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (r->mem == MAP_FAILED)
 		return -1;
 	memset(r->mem, PATTERN, GUARD);
-	memset(r->mem + GUARD + MEM_SIZE, PATTERN, GUARD);
+	memset(r->mem + GUARD + FUZZ_MEM_SIZE, PATTERN, GUARD);
 	r->mem += GUARD;
-	fill_code(r->mem + 0x100000, 0x100000, seed, lng);
-	fill_code(r->mem + MEM_SIZE / 2, 0x10000, seed, lng);
+	fuzz_code(r->mem + 0x100000, 0x100000, seed, lng);
+	fuzz_code(r->mem + FUZZ_MEM_SIZE / 2, 0x10000, seed, lng);
 	fill_tables(r->mem, seed);
 	fill_descriptors(r->mem, seed);
 	for (int i = 0; i < 64; i++)		/* real mode's vectors, over some of it */
-		((u32 *)r->mem)[i] = 0x10000000 | (rnd(seed) & 0xffff);
-	slot(r, 0, 0, 0, MEM_SIZE / 2, r->mem);
-	slot(r, 1, 0, MEM_SIZE / 2, MEM_SIZE / 2, r->mem + MEM_SIZE / 2);
+		((u32 *)r->mem)[i] = 0x10000000 | (fuzz_rnd(seed) & 0xffff);
+	slot(r, 0, 0, 0, FUZZ_MEM_SIZE / 2, r->mem);
+	slot(r, 1, 0, FUZZ_MEM_SIZE / 2, FUZZ_MEM_SIZE / 2, r->mem + FUZZ_MEM_SIZE / 2);
 	for (int i = 0; i < VCPUS; i++) {
 		struct kvm_mp_state mp = { .mp_state = KVM_MP_STATE_RUNNABLE };
 
@@ -439,11 +306,11 @@ static int make_round(struct round *r, u64 *seed)
 			return -1;
 		r->vcpu[i].run = mmap(NULL, run_size, PROT_READ | PROT_WRITE, MAP_SHARED,
 				      r->vcpu[i].fd, 0);
-		r->vcpu[i].seed = rnd64(seed) | 1;
+		r->vcpu[i].seed = fuzz_rnd64(seed) | 1;
 		ioctl(r->vcpu[i].fd, KVM_SET_CPUID2, cpuid);
 		if (chip)
 			ioctl(r->vcpu[i].fd, KVM_SET_MP_STATE, &mp);
-		set_state(r, i, seed, lng ? 2 : rnd(seed) % 2);
+		set_state(r, i, seed, lng ? 2 : fuzz_rnd(seed) % 2);
 	}
 	return 0;
 }
@@ -479,7 +346,7 @@ static int stop_all(struct round *r)
 static int guards_intact(const struct round *r)
 {
 	for (unsigned long i = 0; i < GUARD; i++) {
-		if (r->mem[-1L - (long)i] != PATTERN || r->mem[MEM_SIZE + i] != PATTERN) {
+		if (r->mem[-1L - (long)i] != PATTERN || r->mem[FUZZ_MEM_SIZE + i] != PATTERN) {
 			printf("# seed %llu: memory beside the guest's was written\n",
 			       (unsigned long long)r->seed);
 			return 0;
@@ -496,7 +363,7 @@ static int one_round(u64 number)
 	int failed;
 
 	for (int i = 0; i < 8; i++)
-		rnd(&seed);
+		fuzz_rnd(&seed);
 	if (make_round(&r, &seed))
 		return 1;
 	for (int i = 0; i < VCPUS; i++) {
@@ -506,7 +373,7 @@ static int one_round(u64 number)
 	}
 	for (end = now_ms() + ROUND_MS; now_ms() < end; usleep(500)) {
 		change_something(&r, &seed);
-		pthread_kill(r.vcpu[rnd(&seed) % VCPUS].thread, SIGUSR1);
+		pthread_kill(r.vcpu[fuzz_rnd(&seed) % VCPUS].thread, SIGUSR1);
 	}
 	failed = stop_all(&r);
 	for (int i = 0; i < VCPUS && !failed; i++)
@@ -517,7 +384,7 @@ static int one_round(u64 number)
 		close(r.vcpu[i].fd);
 	}
 	close(r.vm_fd);
-	munmap(r.mem - GUARD, MEM_SIZE + 2 * GUARD);
+	munmap(r.mem - GUARD, FUZZ_MEM_SIZE + 2 * GUARD);
 	return failed;
 }
 

@@ -20,6 +20,7 @@
 #include <sys/wait.h>
 #include <time.h>
 
+#include "fuzz.h"
 #include "vm.h"
 
 #define MAX_CALLS	24
@@ -110,14 +111,6 @@ static struct {
 	u64 done;
 } *shared;
 
-static u32 rnd(u64 *seed)
-{
-	*seed ^= *seed << 13;
-	*seed ^= *seed >> 7;
-	*seed ^= *seed << 17;
-	return *seed >> 11;
-}
-
 /* ---- running one program ---- */
 
 static int fds[3];
@@ -131,24 +124,24 @@ static u64 number(u64 *seed)
 		4096, 0xfee00000, 0xfec00000, 0x7fffffff, 0xffffffff, 1ULL << 32, ~0ULL, 1ULL << 63,
 		0x800000000000, 0x1000, 0x200000, 0x80050033, 0xd01, 0x6f0, 0x3f8, 0x40, 0x20,
 	};
-	u32 x = rnd(seed);
+	u32 x = fuzz_rnd(seed);
 
 	if (x % 8 < 5)
 		return odd[(x >> 4) % ARRAY_SIZE(odd)];
 	if (x % 8 == 5)
 		return (uintptr_t)mem + ((x >> 4) % 512) * 4096;
-	return x % 8 == 6 ? 1ULL << (x >> 4 & 63) : (u64)rnd(seed) << 32 | rnd(seed);
+	return x % 8 == 6 ? 1ULL << (x >> 4 & 63) : (u64)fuzz_rnd(seed) << 32 | fuzz_rnd(seed);
 }
 
 static void mutate(u8 *buf, size_t size, u64 *seed)
 {
-	for (int n = rnd(seed) % 5; n > 0; n--) {
-		size_t at = rnd(seed) % size;
+	for (int n = fuzz_rnd(seed) % 5; n > 0; n--) {
+		size_t at = fuzz_rnd(seed) % size;
 		u64 value = number(seed);
 
-		switch (rnd(seed) % 4) {
+		switch (fuzz_rnd(seed) % 4) {
 		case 0:
-			buf[at] ^= 1 << (rnd(seed) & 7);
+			buf[at] ^= 1 << (fuzz_rnd(seed) & 7);
 			break;
 		case 1:
 			at &= ~3UL;
@@ -162,29 +155,13 @@ static void mutate(u8 *buf, size_t size, u64 *seed)
 	}
 }
 
-/*
- * What a vCPU finds after its reset, if there is memory: a jump to somewhere in 64 KiB of random
- * bytes, half of them the beginnings of instructions that exit.
- */
+/* What a vCPU finds after its reset, if there is memory: a jump to somewhere in 64 KiB of code. */
 static void make_code(u64 seed)
 {
-	static const u8 insn[][4] = {
-		{ 0xe4 }, { 0xe6 }, { 0xec }, { 0xee }, { 0x6c }, { 0x6e }, { 0xf3, 0x6c },
-		{ 0xf3, 0x6e }, { 0xf4 }, { 0xfa }, { 0xfb }, { 0xcc }, { 0xcd }, { 0xa0 },
-		{ 0xa2 }, { 0x0f, 0xa2 }, { 0x0f, 0x32 }, { 0x0f, 0x30 }, { 0x0f, 0x31 },
-		{ 0x0f, 0x09 }, { 0x0f, 0x01, 0xd9 }, { 0x0f, 0x01, 0xc1 }, { 0x0f, 0x01, 0x16 },
-		{ 0x0f, 0x01, 0xd1 }, { 0x0f, 0x20, 0xc0 }, { 0x0f, 0x22, 0xc0 },
-		{ 0x0f, 0x22, 0xe0 }, { 0x0f, 0x23, 0xf8 }, { 0xc7, 0x06 }, { 0x66, 0xb9 },
-		{ 0x66, 0xba }, { 0x67, 0x88 }, { 0x67, 0x8a },
-	};
 	const u8 jump[] = { 0xe9, seed >> 8, seed >> 16 };
 
 	seed |= 1;
-	for (size_t at = 0; at + 4 <= 0x10000; at += 1 + rnd(&seed) % 4) {
-		u32 x = rnd(&seed), bytes = rnd(&seed);
-
-		memcpy(mem + at, x & 1 ? (void *)&bytes : insn[(x >> 1) % ARRAY_SIZE(insn)], 4);
-	}
+	fuzz_code(mem, 0x10000, &seed, 0);
 	memcpy(mem + 0xfff0, jump, sizeof(jump));
 }
 
@@ -195,7 +172,7 @@ static void make_sense(const struct op *op, u8 *buf, u64 *seed)
 	struct kvm_irqfd *irqfd = (void *)buf;
 	struct kvm_ioeventfd *ioeventfd = (void *)buf;
 	struct kvm_enable_cap *cap = (void *)buf;
-	u32 x = rnd(seed);
+	u32 x = fuzz_rnd(seed);
 
 	switch (op->cmd) {
 	case KVM_SET_USER_MEMORY_REGION:
@@ -252,9 +229,9 @@ static void run_call(const struct call *c)
 	static u8 buf[16384];
 	long r;
 
-	rnd(&seed);
+	fuzz_rnd(&seed);
 	if (op->value) {
-		u64 arg = op->cmd == KVM_RUN || rnd(&seed) % 4 == 0 ? 0 : number(&seed);
+		u64 arg = op->cmd == KVM_RUN || fuzz_rnd(&seed) % 4 == 0 ? 0 : number(&seed);
 
 		r = ioctl(fds[op->fd], op->cmd, arg);
 		if (r >= 0 && op->cmd == KVM_CREATE_VCPU) {
@@ -273,13 +250,13 @@ static void run_call(const struct call *c)
 	} else {
 		memset(buf, 0, size);
 		if (op->get) {
-			*(u32 *)buf = op->get == KVM_GET_CPUID2 ? 80 : rnd(&seed) % 3;
+			*(u32 *)buf = op->get == KVM_GET_CPUID2 ? 80 : fuzz_rnd(&seed) % 3;
 			ioctl(fds[op->fd], op->get, buf);
-		} else if (rnd(&seed) % 4 == 0) {
+		} else if (fuzz_rnd(&seed) % 4 == 0) {
 			for (size_t i = 0; i < size; i++)
-				buf[i] = rnd(&seed);
+				buf[i] = fuzz_rnd(&seed);
 		}
-		if (rnd(&seed) % 4)
+		if (fuzz_rnd(&seed) % 4)
 			make_sense(op, buf, &seed);
 		mutate(buf, size, &seed);
 		r = ioctl(fds[op->fd], op->cmd, buf);
@@ -380,8 +357,8 @@ static int run(const struct program *p, int have_kcov)
 
 static struct call new_call(void)
 {
-	return (struct call){ .op = rnd(&state) % ARRAY_SIZE(ops),
-			      .seed = (u64)rnd(&state) << 32 | rnd(&state) };
+	return (struct call){ .op = fuzz_rnd(&state) % ARRAY_SIZE(ops),
+			      .seed = (u64)fuzz_rnd(&state) << 32 | fuzz_rnd(&state) };
 }
 
 /* How clients begin; the rest is left to chance. */
@@ -397,26 +374,26 @@ static void begin(struct program *p)
 
 		for (c.op = 0; ops[c.op].cmd != first[i]; c.op++)
 			;
-		if (i || rnd(&state) % 2)
+		if (i || fuzz_rnd(&state) % 2)
 			p->call[p->n++] = c;
 	}
 }
 
 static void make(struct program *p)
 {
-	if (nr_corpus && rnd(&state) % 4) {
-		*p = corpus[rnd(&state) % nr_corpus];
+	if (nr_corpus && fuzz_rnd(&state) % 4) {
+		*p = corpus[fuzz_rnd(&state) % nr_corpus];
 	} else {
 		begin(p);
-		for (u32 n = p->n + rnd(&state) % 12; p->n < n; p->n++)
+		for (u32 n = p->n + fuzz_rnd(&state) % 12; p->n < n; p->n++)
 			p->call[p->n] = new_call();
 	}
-	for (int n = 1 + rnd(&state) % 3; n > 0; n--) {
-		u32 at = rnd(&state) % p->n;
+	for (int n = 1 + fuzz_rnd(&state) % 3; n > 0; n--) {
+		u32 at = fuzz_rnd(&state) % p->n;
 
-		switch (rnd(&state) % 4) {
+		switch (fuzz_rnd(&state) % 4) {
 		case 0:
-			p->call[at].seed = rnd(&state);
+			p->call[at].seed = fuzz_rnd(&state);
 			break;
 		case 1:
 			p->call[at] = new_call();
@@ -453,7 +430,7 @@ static void keep(const struct program *p)
 {
 	FILE *f = corpus_path ? fopen(corpus_path, "ab") : NULL;
 
-	corpus[nr_corpus < MAX_CORPUS ? nr_corpus++ : rnd(&state) % MAX_CORPUS] = *p;
+	corpus[nr_corpus < MAX_CORPUS ? nr_corpus++ : fuzz_rnd(&state) % MAX_CORPUS] = *p;
 	if (f) {
 		fwrite(p, sizeof(*p), 1, f);
 		fclose(f);
