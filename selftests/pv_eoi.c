@@ -160,6 +160,43 @@ TEST(not_for_the_ioapic)
 	run_done(vcpu);
 }
 
+static void rtc_guest(void)
+{
+	isr_table[0x45] = on_irq;
+	isr_table[0x65] = on_irq;
+	start();
+	outb(0x21, 0xff);
+	ioapic_entry(8, 0x65);
+	sti();
+	for (u64 n = 1; n <= 3; n++) {
+		self_ipi(0x45);
+		GUEST_WAIT(taken == n);
+	}
+	GUEST_EXPECT(offered >= 1);
+	offered = 0;
+	for (u64 n = 4; n <= 6; n++) {
+		guest_sync(n);
+		GUEST_WAIT(taken == n);
+	}
+	GUEST_EXPECT_EQ(offered, 0);
+	guest_done();
+}
+
+/* The RTC's ticks are counted as lost while the last one is in service, so its end must be seen. */
+TEST(not_for_the_rtc)
+{
+	struct vcpu *vcpu;
+
+	need_pv_eoi();
+	vcpu = guest_new_irqchip(rtc_guest);
+	for (u64 n = 4; n <= 6; n++) {
+		EXPECT_EQ(run_sync(vcpu), n);
+		vm_irq_line(vcpu->vm, 8, 1);
+		vm_irq_line(vcpu->vm, 8, 0);
+	}
+	run_done(vcpu);
+}
+
 static void served_guest(void)
 {
 	isr_table[0x45] = on_irq;

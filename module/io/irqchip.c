@@ -262,7 +262,9 @@ static bool ioapic_on_in_service(void *ctx, u64 entry)
 
 /*
  * LAPICs pass on EOIs of levels only, and of edges that somebody listens for.
- * A stale bit does no harm: the vector is then found on no pin.
+ * And the RTC's: no EOI of its ticks may pass unseen, or ioapic_pin() takes the
+ * next one for coalesced.  A stale bit does no harm: the vector is found on no
+ * pin.
  */
 static void ioapic_on_change(void *ctx)
 {
@@ -272,7 +274,7 @@ static void ioapic_on_change(void *ctx)
 	unsigned int pin, i;
 
 	for (pin = 0; pin < IOAPIC_PINS; pin++)
-		if ((ioapic->io.entry[pin] & IOAPIC_LEVEL) ||
+		if ((ioapic->io.entry[pin] & IOAPIC_LEVEL) || pin == IOAPIC_RTC_PIN ||
 		    mhv_irq_wants_ack(ioapic->vm, KVM_IRQCHIP_IOAPIC, pin))
 			__set_bit(IOAPIC_VECTOR(ioapic->io.entry[pin]), want);
 	for (i = 0; i < BITS_TO_LONGS(256); i++)
