@@ -41,17 +41,23 @@ static struct vm *split_vm(void)
 	return vm;
 }
 
-static void route(struct vm *vm, u32 gsi, u32 vector, int level)
+static void route_to(struct vm *vm, u32 dest, u32 gsi, u32 vector, int level)
 {
 	struct {
 		struct kvm_irq_routing head;
 		struct kvm_irq_routing_entry e;
 	} r = {
 		.head.nr = 1, .e.gsi = gsi, .e.type = KVM_IRQ_ROUTING_MSI,
-		.e.u.msi = { .address_lo = 0xfee00000, .data = vector | (level ? 0xc000 : 0) },
+		.e.u.msi = { .address_lo = 0xfee00000 | dest << 12,
+			      .data = vector | (level ? 0xc000 : 0) },
 	};
 
 	xioctl(vm->fd, KVM_SET_GSI_ROUTING, &r);
+}
+
+static void route(struct vm *vm, u32 gsi, u32 vector, int level)
+{
+	route_to(vm, 0, gsi, vector, level);
 }
 
 static void guest(void)
@@ -93,6 +99,43 @@ TEST(eoi_exits)
 	route(vm, 30, VECTOR, 1);
 	vm_irq_line(vm, 30, 1);
 	EXPECT_EQ(run_sync(vcpu), 3);
+}
+
+static void on_held(struct isr_frame *frame)
+{
+	(void)frame;
+	guest_sync(9);
+	apic_write(APIC_EOI, 0);
+}
+
+static void held_guest(void)
+{
+	isr_table[VECTOR] = on_held;
+	apic_enable();
+	for (;;) {
+		guest_sync(1);
+		sti_nop();
+	}
+}
+
+/* The pin leads to another CPU by the time of the EOI, which ends the interrupt all the same. */
+TEST(moved_while_in_service)
+{
+	struct vm *vm = split_vm();
+	struct vcpu *vcpu = vcpu_new(vm, 0);
+
+	if (strcmp(test_device(), "/dev/minihv"))
+		test_skip("KVM of Linux 6.1 loses the EOI");
+	vcpu_cpuid(vcpu);
+	vcpu_long(vcpu, held_guest, 0);
+	EXPECT_EQ(run_sync(vcpu), 1);
+	route(vm, 5, VECTOR, 1);
+	vm_irq_line(vm, 5, 1);
+	EXPECT_EQ(run_sync(vcpu), 9);
+	route_to(vm, 1, 5, VECTOR, 1);
+	expect_exit(vcpu, KVM_EXIT_IOAPIC_EOI);
+	EXPECT_EQ(vcpu->run->eoi.vector, VECTOR);
+	EXPECT_EQ(run_sync(vcpu), 1);
 }
 
 TEST(external_interrupts)

@@ -396,7 +396,7 @@ bool mhv_lapic_in_service(struct mhv_vm *vm, u32 dest, bool logical, u8 vector)
 
 	mhv_for_each_vcpu(i, vcpu, vm)
 		if (mhv_lapic_addressed(vcpu, dest, logical) &&
-		    (test_bit(vector, vcpu->lapic->irr) || test_bit(vector, vcpu->lapic->isr)))
+		    lapic_has_vector(vcpu->lapic, vector))
 			return true;
 	return false;
 }

@@ -104,6 +104,12 @@ static inline void lapic_set(struct mhv_lapic *lapic, unsigned int offset, u32 v
 	WRITE_ONCE(lapic->regs[offset >> 4], val);
 }
 
+/* Requested or in service: its EOI is still to come. */
+static inline bool lapic_has_vector(const struct mhv_lapic *lapic, u8 vector)
+{
+	return test_bit(vector, lapic->irr) || test_bit(vector, lapic->isr);
+}
+
 static inline u32 lapic_x2apic_ldr(u32 id)
 {
 	return (id >> 4) << 16 | 1 << (id & 0xf);

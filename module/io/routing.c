@@ -290,7 +290,8 @@ void mhv_irq_unmasked(struct mhv_vm *vm, unsigned int irqchip, unsigned int pin)
  * @vcpu: to whom
  * @vectors: bitmap of 256; those bits are set
  *
- * Userspace describes its IOAPIC's pins as MSI routes of the first GSIs.
+ * Userspace describes its IOAPIC's pins as MSI routes of the first GSIs.  One
+ * that was sent here before its route led elsewhere still has its EOI here.
  */
 void mhv_routing_scan_eoi(struct mhv_vcpu *vcpu, unsigned long *vectors)
 {
@@ -308,7 +309,8 @@ void mhv_routing_scan_eoi(struct mhv_vcpu *vcpu, unsigned long *vectors)
 		if (route->kind != ROUTE_MSI)
 			continue;
 		msi_decode(vm, &route->msi, &msg);
-		if (msg.level && mhv_lapic_addressed(vcpu, msg.dest, msg.logical))
+		if (msg.level && (mhv_lapic_addressed(vcpu, msg.dest, msg.logical) ||
+				  lapic_has_vector(vcpu->lapic, msg.vector)))
 			__set_bit(msg.vector, vectors);
 	}
 	srcu_read_unlock(&vm->irq_srcu, idx);
