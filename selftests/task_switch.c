@@ -300,6 +300,34 @@ TEST(interrupt_through_a_gate)
 	EXPECT_EQ(a->eflags & RFLAGS_IF, RFLAGS_IF);
 }
 
+GUEST_ASM(ports, 32, "1: out %al, $0x10\n jmp 1b\n");
+GUEST_ASM(halt_and_iret, 32, "1: hlt\n iret\n jmp 1b\n");
+
+static bool nmis_masked(void)
+{
+	struct kvm_vcpu_events events;
+
+	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+	return events.nmi.masked;
+}
+
+/* The handler is a task; its IRET, and that alone, lets the next NMI in. */
+TEST(nmi_through_a_gate)
+{
+	int i;
+
+	SETUP(ports);
+	gate(2, 0, 0);
+	GUEST_ASM_COPY(vm, TASK, halt_and_iret);
+	for (i = 0; i < 3; i++) {
+		expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x10, 1, 1);
+		EXPECT_EQ(nmis_masked(), 0);
+		ASSERT_RET(ioctl(vcpu->fd, KVM_NMI, 0), 0);
+		expect_exit(vcpu, KVM_EXIT_HLT);
+		EXPECT_EQ(nmis_masked(), 1);
+	}
+}
+
 /* The new task has 16 bits: halves of registers, FS and GS of no use. */
 BY_BOTH(to_16_bits)
 {

@@ -237,7 +237,10 @@ static void commit(struct emul_ctx *ctx)
 	for (i = 0; ctx->seg_dirty >> i; i++)
 		if (ctx->seg_dirty & 1 << i)
 			ctx->ops->set_seg(ctx, i, &ctx->seg[i]);
-	if (!ctx->more)
+	/* Between iterations RF says that this instruction has had its breakpoints. */
+	if (ctx->more)
+		ctx->rflags |= FLAG_RF;
+	else
 		ctx->rip = ctx->next_rip;
 }
 

@@ -252,7 +252,6 @@ static int retire(struct mhv_emul *e)
 
 	mhv_state_change(vcpu, MHV_G_GPR | MHV_G_RIP_FLAGS);
 	memcpy(vcpu->state.gpr, ctx->gpr, sizeof(ctx->gpr));
-	vcpu->state.rflags = ctx->rflags;
 	mhv_state_need(vcpu, MHV_G_INTR);
 	if (vcpu->state.shadow != ctx->shadow) {
 		mhv_state_change(vcpu, MHV_G_INTR);
@@ -263,10 +262,11 @@ static int retire(struct mhv_emul *e)
 		vcpu->state.nmi_masked = false;
 		mhv_request(vcpu, MHV_REQ_EVENT);
 	}
+	/* Whether there is a step is up to the TF that the instruction began with. */
 	if (step)
 		r = mhv_skip(vcpu, ctx->rip);
-	else
-		vcpu->state.rip = ctx->rip;
+	vcpu->state.rip = ctx->rip;
+	vcpu->state.rflags = ctx->rflags;
 
 	if (unlikely(ctx->after))
 		return deliver_fault(e);
@@ -338,6 +338,9 @@ int glue_switch_task(struct mhv_emul *e, const struct emul_task *task, u64 next_
 
 	vcpu->stat.emulations++;
 	e->ctx.mode = emul_mode(vcpu);
+	/* What was decoded before has no part in it; that an IRET ends an NMI still counts. */
+	e->decoded_len = 0;
+	e->ctx.insn.id = task->reason == EMUL_TASK_IRET ? EMUL_ID_IRET : EMUL_ID_OTHER;
 	e->nlog = 0;
 	load_ctx(e);
 	idx = srcu_read_lock(&vcpu->vm->srcu);

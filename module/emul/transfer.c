@@ -184,7 +184,7 @@ int em_ret_far(struct emul_ctx *ctx)
 	return far_transfer(ctx, sel, offset, true);
 }
 
-/* The flags that IRET may set, with VM, VIF and VIP left alone. */
+/* The flags that IRET may set, with VM left alone. */
 static u64 iret_mask(const struct emul_ctx *ctx)
 {
 	unsigned int iopl = (ctx->rflags & FLAG_IOPL) >> FLAG_IOPL_SHIFT;
@@ -192,6 +192,8 @@ static u64 iret_mask(const struct emul_ctx *ctx)
 
 	if (ctx->insn.op_bytes > 2)
 		mask |= FLAG_RF | FLAG_AC | FLAG_ID;
+	if (ctx->insn.op_bytes > 2 && emul_protected(ctx) && ctx->cpl == 0)
+		mask |= FLAG_VIF | FLAG_VIP;
 	if (ctx->mode == EMUL_MODE_REAL || ctx->cpl == 0)
 		mask |= FLAG_IOPL;
 	if (ctx->mode == EMUL_MODE_REAL || ctx->cpl <= iopl)

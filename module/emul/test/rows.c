@@ -598,6 +598,7 @@ static bool test_rep_budget(void)
 		EXPECT(run(2, 0xf3, 0xaa) == EMUL_OK);		/* rep stosb */
 		EXPECT(rcx - GPR(RCX) <= EMUL_REP_BUDGET && rcx != GPR(RCX));
 		EXPECT(m.ctx.rip == (m.ctx.more ? CODE : CODE + 2));
+		EXPECT(!(m.ctx.rflags & FLAG_RF) == !m.ctx.more);
 	} while (m.ctx.more && ++calls < 100);
 	EXPECT(GPR(RCX) == 0 && GPR(RDI) == 0x2000 + 1000 && m.mem[0x23e7] == 0xab);
 	EXPECT(m.mem[0x23e8] == 0);
@@ -838,6 +839,11 @@ static bool test_far(void)
 	GPR(RSP) = 0x7ff4;
 	EXPECT(run(1, 0xcf) == EMUL_OK && m.ctx.rip == 0x4444 && GPR(RSP) == 0x8000);
 	EXPECT(m.ctx.rflags == (FLAG_IF | FLAG_ZF | 2));
+	put(0x7ffc, FLAG_VIF | FLAG_VIP | FLAG_VM | 2, 4);
+	GPR(RSP) = 0x7ff4;
+	m.ctx.efer = 1 << 10;			/* no way to virtual-8086 mode */
+	EXPECT(run(1, 0xcf) == EMUL_OK && m.ctx.rflags == (FLAG_VIF | FLAG_VIP | 2));
+	m.ctx.efer = 0;
 	put(0x7ff8, 0xb, 4);			/* to a lower privilege: not here */
 	GPR(RSP) = 0x7ff4;
 	EXPECT(run(1, 0xcf) == EMUL_UNHANDLEABLE);
