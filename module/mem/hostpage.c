@@ -58,6 +58,9 @@ static bool host_lookup(struct mm_struct *mm, unsigned long hva, bool write,
 	pmd_t pmd;
 	pte_t pte;
 
+	/* Where access_ok() only looks at bit 63, a slot may be beyond: the index would wrap. */
+	if (unlikely(hva >= TASK_SIZE_MAX))
+		return false;
 	local_irq_save(flags);
 	pgd = READ_ONCE(*pgd_offset(mm, hva));
 	if (pgd_none(pgd))
