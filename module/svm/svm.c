@@ -319,7 +319,7 @@ static void svm_update_intercepts(struct mhv_vcpu *vcpu)
 	 */
 	bool filtered = mhv_msrs_filtered(vcpu->vm, svm_passthrough_msrs,
 					  ARRAY_SIZE(svm_passthrough_msrs));
-	u64 map = __pa(filtered ? iopm : msrpm);
+	u64 map = __sme_set(__pa(filtered ? iopm : msrpm));
 
 	if (c->msrpm_base_pa != map) {
 		c->msrpm_base_pa = map;
@@ -366,7 +366,6 @@ static void svm_vcpu_reset(struct mhv_vcpu *vcpu, bool init)
 	svm->nmi_step = false;
 	svm_set_intercepts(svm);
 	c->iopm_base_pa = __sme_set(__pa(iopm));
-	c->msrpm_base_pa = __sme_set(__pa(msrpm));
 	c->int_ctl = V_INTR_MASKING_MASK;
 	c->int_state = 0;
 	c->event_inj = 0;
