@@ -84,16 +84,24 @@
 	mov %r15, R15(%rax)
 .endm
 
-/* Of the registers that C code may change; so no value of the guest's is left for speculation. */
+/*
+ * All but RAX, RBX and RSP: no value of the guest's is left for speculation, not
+ * even in those that are about to be popped.
+ */
 .macro CLEAR_GPRS
 	xor %ecx, %ecx
 	xor %edx, %edx
 	xor %esi, %esi
 	xor %edi, %edi
+	xor %ebp, %ebp
 	xor %r8d, %r8d
 	xor %r9d, %r9d
 	xor %r10d, %r10d
 	xor %r11d, %r11d
+	xor %r12d, %r12d
+	xor %r13d, %r13d
+	xor %r14d, %r14d
+	xor %r15d, %r15d
 .endm
 
 /*

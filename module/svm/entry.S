@@ -81,6 +81,7 @@ SYM_FUNC_START(svm_enter)
 #endif
 
 	CLEAR_GPRS
+	xor %ebx, %ebx
 
 	add $32, %rsp
 	POP_CALLERS

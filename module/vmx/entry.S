@@ -68,14 +68,8 @@ SYM_INNER_LABEL(vmx_after_exit, SYM_L_GLOBAL)
 	xor %ebx, %ebx
 
 .Lcommon:
-	/* No value of the guest's is left for speculation to use, in others neither. */
 	CLEAR_GPRS
 	xor %eax, %eax
-	xor %ebp, %ebp
-	xor %r12d, %r12d
-	xor %r13d, %r13d
-	xor %r14d, %r14d
-	xor %r15d, %r15d
 
 	/* Before the first RET: the guest has filled the return stack. */
 	FILL_RETURN_BUFFER %rcx, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT, \

@@ -178,7 +178,7 @@ static int exit_exception(struct mhv_vcpu *vcpu)
 	return mhv_exit_exception(vcpu, &ev);
 }
 
-/* The host's own signals between CPUs, or its machine check: done by now. */
+/* The host's own signals between CPUs: done by now. */
 static int exit_host(struct mhv_vcpu *vcpu)
 {
 	return MHV_RESUME;
@@ -218,6 +218,10 @@ static int exit_task_switch(struct mhv_vcpu *vcpu)
 	return mhv_exit_task_switch(vcpu, &task);
 }
 
+/* Of CPUs with TDX, whether or not it is used; the kernel has no names for them. */
+#define EXIT_REASON_SEAMCALL_	76
+#define EXIT_REASON_TDCALL_	77
+
 /* Reasons that one instruction of a guest has, which it is told not to have. */
 #define UNDEFINED(name)		{ name, mhv_exit_undefined }
 
@@ -256,12 +260,13 @@ static const struct vmx_exit vmx_exits[] = {
 	[EXIT_REASON_MWAIT_INSTRUCTION]	= { "mwait", mhv_exit_mwait },
 	[EXIT_REASON_MONITOR_INSTRUCTION] = { "monitor", mhv_exit_mwait },
 	[EXIT_REASON_PAUSE_INSTRUCTION]	= { "pause", mhv_exit_pause },
-	[EXIT_REASON_MCE_DURING_VMENTRY] = { "mce", exit_host },
 	[EXIT_REASON_TPR_BELOW_THRESHOLD] = { "tpr", mhv_exit_tpr },
 	[EXIT_REASON_EPT_VIOLATION]	= { "npf", exit_ept_violation },
 	[EXIT_REASON_EPT_MISCONFIG]	= { "misconfig", exit_ept_misconfig },
 	[EXIT_REASON_WBINVD]		= { "wbinvd", mhv_exit_nop },
 	[EXIT_REASON_XSETBV]		= { "xsetbv", mhv_exit_xsetbv },
+	[EXIT_REASON_SEAMCALL_]		= UNDEFINED("seamcall"),
+	[EXIT_REASON_TDCALL_]		= UNDEFINED("tdcall"),
 };
 
 static const struct vmx_exit *vmx_exit_row(u32 reason)

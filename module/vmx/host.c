@@ -94,13 +94,15 @@ void vmx_write_host_state(struct vmx_vcpu *vmx, int cpu)
  * @vc: this CPU
  * @i: which
  * @val: the value; written if it is not there already
+ *
+ * It may be a guest's: what the CPU refuses, such as the upper half of SFMASK, is not written.
  */
 void vmx_set_msr(struct vmx_cpu *vc, enum vmx_msr i, u64 val)
 {
 	if (vc->msr[i] == val)
 		return;
-	vc->msr[i] = val;
-	wrmsrl(vmx_msrs[i], val);
+	if (!wrmsrl_safe(vmx_msrs[i], val))
+		vc->msr[i] = val;
 }
 
 /**
@@ -131,8 +133,6 @@ void vmx_load_msrs(struct vmx_vcpu *vmx)
  */
 void vmx_switch_to_guest(struct vmx_vcpu *vmx)
 {
-	u64 fs_base;
-
 	vmx->switched = true;
 	savesegment(ds, vmx->host.ds);
 	savesegment(es, vmx->host.es);
@@ -141,10 +141,9 @@ void vmx_switch_to_guest(struct vmx_vcpu *vmx)
 	store_ldt(vmx->host.ldt);
 	vmcs_write(HOST_FS_SELECTOR, vmx->host.fs & 7 ? 0 : vmx->host.fs);
 	vmcs_write(HOST_GS_SELECTOR, vmx->host.gs & 7 ? 0 : vmx->host.gs);
-	rdmsrl(MSR_FS_BASE, fs_base);
-	vmcs_write(HOST_FS_BASE, fs_base);
+	rdmsrl(MSR_FS_BASE, vmx->host.fs_base);
+	vmcs_write(HOST_FS_BASE, vmx->host.fs_base);
 	rdmsrl(MSR_KERNEL_GS_BASE, vmx->host.kernel_gs_base);
-	vmx->host.debugctl = get_debugctlmsr();
 	vmx_load_msrs(vmx);
 }
 
@@ -166,8 +165,11 @@ void vmx_switch_to_host(struct vmx_vcpu *vmx)
 		asm volatile("lldt %0" : : "m" (vmx->host.ldt));
 	if (unlikely(vmx->host.gs & 7))
 		load_gs_index(vmx->host.gs);
-	if (unlikely(vmx->host.fs & 7))
+	if (unlikely(vmx->host.fs & 7)) {
+		/* With FSGSBASE its base need not be what the selector's descriptor says. */
 		loadsegment(fs, vmx->host.fs);
+		wrmsrl(MSR_FS_BASE, vmx->host.fs_base);
+	}
 	if (unlikely(vmx->host.ds | vmx->host.es)) {
 		loadsegment(ds, vmx->host.ds);
 		loadsegment(es, vmx->host.es);

@@ -279,16 +279,18 @@ static void vmx_flush_cpu(void)
 static int vmx_cpu_on(void)
 {
 	struct vmx_cpu *vc = this_cpu_ptr(&vmx_cpu);
-	const u64 wanted = FEAT_CTL_LOCKED | FEAT_CTL_VMX_ENABLED_OUTSIDE_SMX;
-	u64 feat;
 
 	if (vc->on)
 		return 0;
 	if (cr4_read_shadow() & X86_CR4_VMXE)
 		return -EBUSY;
-	/* The kernel locks this MSR at boot, on all CPUs alike. */
-	if (rdmsrl_safe(MSR_IA32_FEAT_CTL, &feat) || (feat & wanted) != wanted)
+	/* The kernel has looked at IA32_FEATURE_CONTROL as the CPU came up. */
+	if (!this_cpu_has(X86_FEATURE_MSR_IA32_FEAT_CTL) || !this_cpu_has(X86_FEATURE_VMX) ||
+	    !vmx_caps_fit()) {
+		pr_err_ratelimited("VMX of CPU %d is switched off, or is not like that of others\n",
+				   smp_processor_id());
 		return -EIO;
+	}
 	intel_pt_handle_vmx(1);
 	cr4_set_bits(X86_CR4_VMXE);
 	if (!vmx_vmxon(__pa(vc->vmxon))) {
@@ -798,6 +800,7 @@ static void vmx_run(struct mhv_vcpu *vcpu)
 	struct vmx_cpu *vc = this_cpu_ptr(&vmx_cpu);
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 	struct mhv_state *state = &vcpu->state;
+	u64 debugctl;
 	u32 blocked;
 
 	if (unlikely(!vmx->switched))
@@ -815,12 +818,14 @@ static void vmx_run(struct mhv_vcpu *vcpu)
 	if (unlikely(flush_l1d))
 		vmx_flush_l1d();
 	vmx->error = 0;
+	/* perf changes it by an interrupt, at any time. */
+	debugctl = get_debugctlmsr();
 
 	vmx_enter_exit(vmx);
 
 	/* An exit clears what the host had switched on of branch tracing. */
-	if (unlikely(vmx->host.debugctl))
-		update_debugctlmsr(vmx->host.debugctl);
+	if (unlikely(debugctl))
+		update_debugctlmsr(debugctl);
 	vmx->rsp = vmcs_read(GUEST_RSP);
 	vmx->rip = vmcs_read(GUEST_RIP);
 	vmx->rflags = vmcs_read(GUEST_RFLAGS);
@@ -842,7 +847,8 @@ static void vmx_run(struct mhv_vcpu *vcpu)
 		vmx_entry_refused(vmx);
 	else if (unlikely(vmx->idt_info & VECTORING_INFO_VALID_MASK))
 		vmx_note_reinject(vcpu, vmx->idt_info);
-	if (unlikely(vmx->exit_reason == EXIT_REASON_MCE_DURING_VMENTRY ||
+	/* One that comes during the entry makes it fail: then bit 31 is set, too. */
+	if (unlikely((u16)vmx->exit_reason == EXIT_REASON_MCE_DURING_VMENTRY ||
 		     (vmx->exit_reason == EXIT_REASON_EXCEPTION_NMI &&
 		      (vmx->exit_intr & INTR_INFO_VECTOR_MASK) == X86_TRAP_MC)))
 		mhv_host_mce();

@@ -167,7 +167,7 @@ struct vmx_vcpu {
 	u32 error;
 	struct {
 		u64 kernel_gs_base;
-		u64 debugctl;
+		u64 fs_base;
 		u16 ds, es, fs, gs, ldt;
 	} host;
 };
@@ -240,6 +240,7 @@ void vmx_after_exit(void);
 
 /* vmx_caps.c */
 int vmx_caps_probe(void);
+bool vmx_caps_fit(void);
 void vmx_read_limits(struct vmx_limits *lim);
 const char *vmx_control_name(unsigned int word, u32 bits);
 

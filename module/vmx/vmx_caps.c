@@ -210,6 +210,28 @@ int vmx_caps_probe(void)
 }
 
 /**
+ * vmx_caps_fit() - can this CPU do what the one can that vmx_caps is of?
+ *
+ * Not all CPUs of a machine need be of a kind, or have the same microcode.
+ *
+ * Context: any; VMX is supported.
+ */
+bool vmx_caps_fit(void)
+{
+	unsigned int word;
+	u64 basic, cap;
+
+	if (rdmsrl_safe(MSR_IA32_VMX_BASIC, &basic) ||
+	    vmx_basic_vmcs_revision_id(basic) != vmx_caps.revision)
+		return false;
+	for (word = 0; word < VMX_NR_WORDS; word++)
+		if (word_read(word, basic, &cap) || (u32)cap & ~vmx_caps.ctl[word] ||
+		    vmx_caps.ctl[word] & ~(u32)(cap >> 32))
+			return false;
+	return true;
+}
+
+/**
  * vmx_read_limits() - what the CPU allows in a VMCS
  * @lim: result
  *
