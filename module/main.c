@@ -20,7 +20,6 @@
 #include <linux/minihv.h>
 #include <asm/reboot.h>
 
-#include "compat.h"
 #include "backend.h"
 #include "compat.h"
 #include "ioctl.h"

@@ -191,8 +191,7 @@ static void zap_range(struct mhv_vm *vm, gfn_t start, gfn_t end, bool yield)
 		next = min(end, (start | (CHUNK_PAGES - 1)) + 1);
 		any |= zap_table(&vm->mmu, vm->mmu.root, mhv_backend->caps.levels, 0,
 				 start, next);
-		if (!yield || next == end ||
-		    !(need_resched() || rwlock_needbreak(&vm->mmu_lock)))
+		if (!yield || !(need_resched() || rwlock_needbreak(&vm->mmu_lock)))
 			continue;
 		if (any)
 			flush_and_free(vm);
