@@ -23,15 +23,13 @@
 static struct workqueue_struct *irqfd_wq;
 
 /**
- * struct resampler - a GSI whose level irqfds raise, and its EOI lowers
+ * struct resampler - a GSI whose level irqfds raise, and its EOI lowers; in vm->irqfds.resamplers
  * @gsi: the GSI
  * @irqfds: who raise it, and are told of the EOI; irq_lock / irq_srcu
- * @link: in vm->irqfds.resamplers; irq_lock / irq_srcu
  */
 struct resampler {
 	u32 gsi;
 	struct list_head irqfds;
-	struct list_head link;
 };
 
 /**
@@ -68,23 +66,11 @@ void mhv_eventfd_init(struct mhv_vm *vm)
 {
 	spin_lock_init(&vm->irqfds.lock);
 	INIT_LIST_HEAD(&vm->irqfds.items);
-	INIT_LIST_HEAD(&vm->irqfds.resamplers);
+	xa_init_flags(&vm->irqfds.resamplers, XA_FLAGS_ACCOUNT);
 	INIT_LIST_HEAD(&vm->irqfds.ioeventfds);
 }
 
 /* ---- resampling: levels from eventfds ---- */
-
-static struct resampler *resampler_find(struct mhv_vm *vm, u32 gsi)
-{
-	struct resampler *r;
-
-	list_for_each_entry_srcu(r, &vm->irqfds.resamplers, link,
-				 srcu_read_lock_held(&vm->irq_srcu) ||
-				 lockdep_is_held(&vm->irq_lock))
-		if (r->gsi == gsi)
-			return r;
-	return NULL;
-}
 
 /**
  * mhv_irqfd_wants_ack - does an irqfd listen for EOIs of this GSI?
@@ -95,7 +81,7 @@ static struct resampler *resampler_find(struct mhv_vm *vm, u32 gsi)
  */
 bool mhv_irqfd_wants_ack(struct mhv_vm *vm, u32 gsi)
 {
-	return resampler_find(vm, gsi);
+	return xa_load(&vm->irqfds.resamplers, gsi);
 }
 
 /**
@@ -108,7 +94,7 @@ bool mhv_irqfd_wants_ack(struct mhv_vm *vm, u32 gsi)
  */
 void mhv_irqfd_acked(struct mhv_vm *vm, u32 gsi)
 {
-	struct resampler *r = resampler_find(vm, gsi);
+	struct resampler *r = xa_load(&vm->irqfds.resamplers, gsi);
 	struct irqfd *irqfd;
 
 	if (!r)
@@ -119,6 +105,21 @@ void mhv_irqfd_acked(struct mhv_vm *vm, u32 gsi)
 		mhv_eventfd_signal(irqfd->resample);
 }
 
+static struct resampler *resampler_create(struct mhv_vm *vm, u32 gsi)
+{
+	struct resampler *r = kzalloc(sizeof(*r), GFP_KERNEL_ACCOUNT);
+
+	if (!r)
+		return NULL;
+	r->gsi = gsi;
+	INIT_LIST_HEAD(&r->irqfds);
+	if (xa_is_err(xa_store(&vm->irqfds.resamplers, gsi, r, GFP_KERNEL_ACCOUNT))) {
+		kfree(r);
+		return NULL;
+	}
+	return r;
+}
+
 /* Join the irqfds that raise the same GSI by level. */
 static int resampler_join(struct irqfd *irqfd)
 {
@@ -126,16 +127,13 @@ static int resampler_join(struct irqfd *irqfd)
 	struct resampler *r;
 
 	mutex_lock(&vm->irq_lock);
-	r = resampler_find(vm, irqfd->gsi);
+	r = xa_load(&vm->irqfds.resamplers, irqfd->gsi);
 	if (!r) {
-		r = kzalloc(sizeof(*r), GFP_KERNEL_ACCOUNT);
+		r = resampler_create(vm, irqfd->gsi);
 		if (!r) {
 			mutex_unlock(&vm->irq_lock);
 			return -ENOMEM;
 		}
-		r->gsi = irqfd->gsi;
-		INIT_LIST_HEAD(&r->irqfds);
-		list_add_rcu(&r->link, &vm->irqfds.resamplers);
 	}
 	irqfd->resampler = r;
 	list_add_rcu(&irqfd->resample_link, &r->irqfds);
@@ -152,7 +150,7 @@ static void resampler_leave(struct irqfd *irqfd)
 	mutex_lock(&vm->irq_lock);
 	list_del_rcu(&irqfd->resample_link);
 	if (list_empty(&r->irqfds)) {
-		list_del_rcu(&r->link);
+		xa_erase(&vm->irqfds.resamplers, r->gsi);
 		synchronize_srcu(&vm->irq_srcu);
 		mhv_irq_set(vm, MHV_SRC_RESAMPLE, r->gsi, 0);
 		mhv_ioapic_rescan(vm);

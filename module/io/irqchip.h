@@ -85,7 +85,7 @@ int mhv_coalesced_remove(struct mhv_vm *vm, const struct kvm_coalesced_mmio_zone
 struct mhv_irqfds {
 	spinlock_t lock;		/* items; taken in the eventfd's wakeup */
 	struct list_head items;
-	struct list_head resamplers;	/* irq_lock / irq_srcu */
+	struct xarray resamplers;	/* by GSI; irq_lock / irq_srcu */
 	struct list_head ioeventfds;	/* slots_lock */
 };
 
