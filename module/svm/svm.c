@@ -7,6 +7,7 @@
  */
 #define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
 
+#include <linux/cc_platform.h>
 #include <linux/cpufeature.h>
 #include <linux/mem_encrypt.h>
 #include <linux/percpu.h>
@@ -14,6 +15,7 @@
 #include <linux/slab.h>
 #include <asm/debugreg.h>
 #include <asm/desc.h>
+#include <asm/perf_event.h>
 
 #include "../compat.h"
 #include "../emul/emulate.h"
@@ -94,6 +96,10 @@ static int svm_supported(void)
 		pr_err("SVM is disabled by firmware\n");
 		return -EOPNOTSUPP;
 	}
+	if (cc_platform_has(CC_ATTR_GUEST_MEM_ENCRYPT)) {
+		pr_err("SVM in a guest whose memory is encrypted is not supported\n");
+		return -EOPNOTSUPP;
+	}
 	if (!boot_cpu_has(X86_FEATURE_NPT)) {
 		pr_err("SVM without nested paging (NPT) is not supported\n");
 		return -EOPNOTSUPP;
@@ -148,7 +154,7 @@ static int svm_alloc_cpus(void)
 	for_each_possible_cpu(cpu) {
 		struct svm_cpu *sc = per_cpu_ptr(&svm_cpu, cpu);
 
-		sc->hsave = alloc_pages_node(cpu_to_node(cpu), GFP_KERNEL | __GFP_ZERO, 0);
+		sc->hsave = svm_alloc_page(cpu_to_node(cpu), GFP_KERNEL);
 		sc->host = (void *)get_zeroed_page(GFP_KERNEL);
 		if (!sc->hsave || !sc->host)
 			return -ENOMEM;
@@ -208,6 +214,12 @@ static int svm_cpu_on(void)
 		return -EBUSY;
 	wrmsrl(MSR_EFER, efer | EFER_SVME);
 	wrmsrl(MSR_VM_HSAVE_PA, __sme_set(page_to_phys(sc->hsave)));
+	/* An earlier kernel may have left another. */
+	if (boot_cpu_has(X86_FEATURE_TSCRATEMSR))
+		wrmsrl(MSR_AMD64_TSC_RATIO, SVM_TSC_RATIO_DEFAULT);
+	svm_prepare_383();
+	/* The counters can tell the host from guests by now, if perf wants it. */
+	amd_pmu_enable_virt();
 	/* The first entry here starts a generation, which flushes every ASID. */
 	sc->asid_gen++;
 	sc->next_asid = max_asid + 1;
@@ -238,6 +250,7 @@ static void svm_cpu_off(void)
 	svm_stgi();
 	wrmsrl(MSR_VM_HSAVE_PA, 0);
 	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
+	amd_pmu_disable_virt();
 }
 
 /* ---- intercepts ---- */
@@ -338,10 +351,11 @@ static void svm_update_intercepts(struct mhv_vcpu *vcpu)
 static int svm_vcpu_create(struct mhv_vcpu *vcpu)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
+	struct page *page = svm_alloc_page(NUMA_NO_NODE, GFP_KERNEL_ACCOUNT);
 
-	svm->vmcb = (void *)get_zeroed_page(GFP_KERNEL_ACCOUNT);
-	if (!svm->vmcb)
+	if (!page)
 		return -ENOMEM;
+	svm->vmcb = page_address(page);
 	svm->vmcb_pa = __sme_set(__pa(svm->vmcb));
 	svm->cpu = -1;
 	return 0;
@@ -739,7 +753,7 @@ static void svm_run(struct mhv_vcpu *vcpu)
 	if (unlikely(c->exit_int_info & SVM_EXITINTINFO_VALID))
 		svm_note_reinject(vcpu, c->exit_int_info, c->exit_int_info_err);
 	if (unlikely(c->exit_code == SVM_EXIT_EXCP_BASE + X86_TRAP_MC))
-		mhv_host_mce();
+		svm_machine_check(vcpu);
 	if (unlikely(c->exit_code == (u32)SVM_EXIT_ERR))
 		svm_entry_refused(svm, sc);
 }

@@ -73,6 +73,11 @@ void svm_enter(u64 vmcb_pa, u64 *gpr, u64 host_pa, u32 spec_ctrl);
 void svm_state_load(struct mhv_vcpu *vcpu, u32 groups);
 void svm_state_store(struct mhv_vcpu *vcpu, u32 groups);
 
+/* errata.c */
+struct page *svm_alloc_page(int node, gfp_t gfp);
+void svm_prepare_383(void);
+void svm_machine_check(struct mhv_vcpu *vcpu);
+
 /* svm.c, for exits.c */
 void svm_intercept(struct svm_vcpu *svm, unsigned int bit, bool on);
 void svm_measure_int(struct svm_vcpu *svm);
