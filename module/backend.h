@@ -83,8 +83,8 @@ struct mhv_caps {
  *	deliverable.  Replaces what was asked for before; 0 asks for nothing.
  * @sync_tpr: I.  Show @tpr (CR8, 0 to 15) to the guest, and exit when it
  *	writes one below @threshold (0: never).
- * @update_intercepts: P.  vcpu->guest_debug or CR0/CR4 bits that the guest
- *	may own changed; choose intercepts anew.
+ * @update_intercepts: P.  vcpu->guest_debug, vcpu->features or the VM's filter
+ *	of MSRs changed; choose intercepts anew.
  * @run: I.  Enter the guest; come back with the host's state safe,
  *	speculation controls done, NMI and #MC given to the host, GPR and
  *	RIP_FLAGS marked available, vcpu->reinject and vcpu->hw_tpr filled.

@@ -696,12 +696,15 @@ static const struct {
 	{ 1, ECX, F(TSC_DEADLINE_TIMER), MHV_GUEST_TSC_DEADLINE },
 	{ 1, ECX, F(XMM3), MHV_GUEST_SSE3 },
 	{ 1, ECX, F(PCID), MHV_GUEST_PCID },
+	{ 1, ECX, F(RDRAND), MHV_GUEST_RDRAND },
 	{ 7, EBX, F(TSC_ADJUST), MHV_GUEST_TSC_ADJUST },
+	{ 7, EBX, F(INVPCID), MHV_GUEST_INVPCID },
+	{ 7, EBX, F(RDSEED), MHV_GUEST_RDSEED },
 	{ 7, EBX, F(RTM), MHV_GUEST_RTM },
 	{ 7, ECX, F(RDPID), MHV_GUEST_TSC_AUX },
 	{ 7, EDX, F(ARCH_CAPABILITIES), MHV_GUEST_ARCH_CAPS },
 	{ 7, EDX, F(SPEC_CTRL), MHV_GUEST_SPEC_CTRL | MHV_GUEST_PRED_CMD },
-	{ 0x80000001, EDX, F(RDTSCP), MHV_GUEST_TSC_AUX },
+	{ 0x80000001, EDX, F(RDTSCP), MHV_GUEST_TSC_AUX | MHV_GUEST_RDTSCP },
 	{ 0x80000001, EDX, F(LM), MHV_GUEST_LM },
 	{ 0x80000001, EDX, F(NX), MHV_GUEST_NX },
 	{ 0x80000001, EDX, F(FXSR_OPT), MHV_GUEST_FXSR_OPT },
@@ -870,6 +873,7 @@ int mhv_cpuid_set(struct mhv_vcpu *vcpu, struct kvm_cpuid2 __user *user)
 	install(vcpu, entries, nr);
 	kvfree(old);
 	derive(vcpu);
+	mhv_backend->update_intercepts(vcpu);
 	if (vcpu->lapic)
 		mhv_lapic_cpuid_changed(vcpu);
 	return 0;

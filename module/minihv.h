@@ -272,6 +272,10 @@ enum mhv_guest_feature {
 	MHV_GUEST_FXSR_OPT	= BIT(14),
 	MHV_GUEST_OSVW		= BIT(15),
 	MHV_GUEST_XSAVES	= BIT(16),
+	MHV_GUEST_RDTSCP	= BIT(17),
+	MHV_GUEST_INVPCID	= BIT(18),
+	MHV_GUEST_RDRAND	= BIT(19),
+	MHV_GUEST_RDSEED	= BIT(20),
 };
 
 /* The guest's kvmclock and its view of time (clock.c). */

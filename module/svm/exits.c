@@ -276,7 +276,9 @@ static const struct svm_exit svm_exits[] = {
 	[SVM_EXIT_MONITOR]	= { "monitor", mhv_exit_mwait, { 0xc8010f, 3 } },
 	[SVM_EXIT_MWAIT]	= { "mwait", mhv_exit_mwait, { 0xc9010f, 3 } },
 	[SVM_EXIT_XSETBV]	= { "xsetbv", mhv_exit_xsetbv, { 0xd1010f, 3 } },
+	[SVM_EXIT_RDTSCP]	= { "rdtscp", mhv_exit_undefined },
 	[SVM_EXIT_RDPRU]	= { "rdpru", mhv_exit_undefined },
+	[SVM_EXIT_INVPCID]	= { "invpcid", mhv_exit_undefined },
 };
 
 static const struct svm_exit svm_exit_npf = { "npf", exit_npf };

@@ -277,6 +277,7 @@ void svm_intercept(struct svm_vcpu *svm, unsigned int bit, bool on)
  *   CR3, CR2, INVLPG, INVPCID	nested paging leaves its page tables to it;
  *   CR0.TS and CR0.MP		CR0_SEL_WRITE passes them over;
  *   RDTSC, RDTSCP		the VMCB has a TSC offset;
+ *				(INVPCID and RDTSCP exit if CPUID says that they are not there)
  *   descriptor tables, PUSHF, POPF, INT n, ICEBP, FERR_FREEZE
  * The CPU could switch tasks, too, but not on every kind of CPU: both do it the same way.
  * #AC and #DB are always taken: a guest can make either repeat inside its own
@@ -341,6 +342,11 @@ static void svm_update_intercepts(struct mhv_vcpu *vcpu)
 
 	svm_intercept(svm, INTERCEPT_EXCEPTION_OFFSET + X86_TRAP_BP,
 		      vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP);
+	/* What the CPU has and the guest's CPUID has not is #UD. */
+	svm_intercept(svm, INTERCEPT_RDTSCP, boot_cpu_has(X86_FEATURE_RDTSCP) &&
+		      !(vcpu->features & MHV_GUEST_RDTSCP));
+	svm_intercept(svm, INTERCEPT_INVPCID, boot_cpu_has(X86_FEATURE_INVPCID) &&
+		      !(vcpu->features & MHV_GUEST_INVPCID));
 	svm->dr_lent = false;
 	/* The breakpoint registers in the VMCB may be the debugger's or not. */
 	vcpu->dirty |= MHV_G_DR;

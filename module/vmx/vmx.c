@@ -383,7 +383,7 @@ void vmx_control(struct vmx_vcpu *vmx, enum vmx_word word, u32 bits, bool on)
  * by the guest itself:
  *   CR3, INVLPG, INVPCID	EPT leaves its page tables to it;
  *   RDTSC, RDTSCP		the VMCS has a TSC offset;
- *   LGDT and the like, RDRAND, RDSEED
+ *   LGDT and the like, RDRAND, RDSEED (but see vmx_insns)
  * CPUID, INVD, XSETBV, task switches and VMX's own instructions always exit.
  * #AC and #DB are always taken: a guest can make either repeat inside its own
  * delivery, and the CPU would never come back.  #UD: see exits.c of the core.
@@ -431,6 +431,31 @@ static void vmx_set_controls(struct vmx_vcpu *vmx)
 		vmcs_write(ENCLS_EXITING_BITMAP, ~0ull);
 }
 
+/* Controls that make an instruction #UD, or let it be: as the guest's CPUID has it. */
+static const struct {
+	u32 bit;
+	bool exits;
+	u32 feature;
+} vmx_insns[] = {
+	{ SECONDARY_EXEC_ENABLE_RDTSCP, false, MHV_GUEST_TSC_AUX },	/* and RDPID */
+	{ SECONDARY_EXEC_ENABLE_INVPCID, false, MHV_GUEST_INVPCID },
+	{ MHV_EXEC_XSAVES, false, MHV_GUEST_XSAVES },
+	{ SECONDARY_EXEC_RDRAND_EXITING, true, MHV_GUEST_RDRAND },
+	{ SECONDARY_EXEC_RDSEED_EXITING, true, MHV_GUEST_RDSEED },
+};
+
+static void vmx_choose_insns(struct vmx_vcpu *vmx)
+{
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(vmx_insns); i++) {
+		bool has = vmx->vcpu.features & vmx_insns[i].feature;
+
+		vmx_control(vmx, VMX_PROC2, vmx_insns[i].bit & vmx_caps.ctl[VMX_PROC2],
+			    has != vmx_insns[i].exits);
+	}
+}
+
 static void vmx_update_intercepts(struct mhv_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
@@ -441,6 +466,7 @@ static void vmx_update_intercepts(struct mhv_vcpu *vcpu)
 	vmx_control(vmx, VMX_PROC, CPU_BASED_USE_MSR_BITMAPS,
 		    !mhv_msrs_filtered(vcpu->vm, vmx_passthrough_msrs,
 				       ARRAY_SIZE(vmx_passthrough_msrs)));
+	vmx_choose_insns(vmx);
 	if (vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
 		exceptions |= BIT(X86_TRAP_BP);
 	if (exceptions != vmx->exceptions) {

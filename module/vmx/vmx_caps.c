@@ -81,6 +81,9 @@ static const struct {
 	{ VMX_PROC2, WANTED, false, SECONDARY_EXEC_ENABLE_RDTSCP, "RDTSCP" },
 	{ VMX_PROC2, WANTED, false, SECONDARY_EXEC_ENABLE_INVPCID, "INVPCID" },
 	{ VMX_PROC2, WANTED, false, MHV_EXEC_XSAVES, "XSAVES" },
+	/* And with these. */
+	{ VMX_PROC2, WANTED, false, SECONDARY_EXEC_RDRAND_EXITING, "RDRAND exiting" },
+	{ VMX_PROC2, WANTED, false, SECONDARY_EXEC_RDSEED_EXITING, "RDSEED exiting" },
 	/* Without this one, it is executed: no enclaves for guests. */
 	{ VMX_PROC2, WANTED, false, SECONDARY_EXEC_ENCLS_EXITING, "ENCLS exiting" },
 
