@@ -7,6 +7,7 @@
  * writes), the kvmclock pages (likewise). Memory is of huge pages, which logging splits, and which
  * are made anew when it ends.
  */
+#include <stdlib.h>
 #include <sys/mman.h>
 #include <time.h>
 
@@ -18,7 +19,8 @@
 #define SIZE		(PAGES * 0x1000ULL)
 #define WRITTEN		(PAGES - 2)	/* the last two are the clocks' */
 #define VCPUS		2
-#define EPOCHS		4
+/* MHV_EPOCHS=200 makes it some millions of writes. */
+#define EPOCHS		((u32)atoi(getenv("MHV_EPOCHS") ?: "4"))
 #define EPOCH_MS	700
 #define RING_BYTES	0x1000		/* the smallest: it is full all the time */
 #define RING_ENTRIES	(RING_BYTES / sizeof(struct kvm_dirty_gfn))
@@ -238,7 +240,7 @@ static void run(enum mode m)
 	prepare();
 	for (int i = 0; i < VCPUS; i++)
 		ASSERT_EQ(pthread_create(&vm->vcpu[i].thread, NULL, vcpu_main, &vm->vcpu[i]), 0);
-	for (int i = 0; i < EPOCHS; i++)
+	for (u32 i = 0; i < EPOCHS; i++)
 		one_epoch();
 	for (int i = 0; i < VCPUS; i++) {
 		vcpu_join(&vm->vcpu[i]);
