@@ -7,10 +7,11 @@
 #include "vm.h"
 
 static volatile u32 own_bp;
+static volatile u64 own_rip;
 
 static void on_bp(struct isr_frame *frame)
 {
-	(void)frame;
+	own_rip = frame->rip;
 	own_bp++;
 }
 
@@ -94,13 +95,12 @@ static void gate_guest(void)
 	guest_sync(guest_fault.error);
 }
 
-static void need_int_intercepts(void)
+static int int3_exits(void)
 {
 	struct vcpu *vcpu = guest_new(gate_guest);
 
 	((u64 *)(vcpu->vm->ram + GUEST_IDT))[2 * 0x85] &= ~(0xfULL << 40);
-	if (run_sync(vcpu) == 0x85 * 16 + 2)
-		test_skip("the CPU does not intercept INT3");
+	return run_sync(vcpu) != 0x85 * 16 + 2;
 }
 
 TEST(software_breakpoint)
@@ -109,7 +109,8 @@ TEST(software_breakpoint)
 	struct kvm_regs regs;
 
 	NEED_CAP(KVM_CAP_SET_GUEST_DEBUG);
-	need_int_intercepts();
+	if (!int3_exits())
+		test_skip("the CPU does not intercept INT3");
 	vcpu = guest_new(guest);
 	run_sync(vcpu);
 	ASSERT_RET(debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP), 0);
@@ -122,6 +123,33 @@ TEST(software_breakpoint)
 	regs.rip++;
 	vcpu_set_regs(vcpu, &regs);
 	EXPECT_EQ(run_sync(vcpu), 0);
+	run_done(vcpu);
+}
+
+/* A breakpoint that is none of the debugger's goes to the guest: it returns behind its INT3. */
+TEST(the_guests_own)
+{
+	struct vcpu *vcpu;
+	struct kvm_regs regs;
+	int exits;
+
+	NEED_CAP(KVM_CAP_SET_GUEST_DEBUG);
+	exits = int3_exits();
+	vcpu = guest_new(guest);
+	run_sync(vcpu);
+	ASSERT_RET(debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP), 0);
+	if (exits) {
+		expect_exit(vcpu, KVM_EXIT_DEBUG);
+	} else {
+		vcpu_finish_io(vcpu);
+		vcpu_get_regs(vcpu, &regs);
+		regs.rip = (uintptr_t)bp_here;
+		vcpu_set_regs(vcpu, &regs);
+	}
+	ASSERT_RET(debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP |
+			       KVM_GUESTDBG_INJECT_BP), 0);
+	EXPECT_EQ(run_sync(vcpu), 1);
+	EXPECT_EQ(guest_var(vcpu->vm, own_rip), (uintptr_t)bp_here + 1);
 	run_done(vcpu);
 }
 

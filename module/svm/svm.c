@@ -468,6 +468,24 @@ static noinline void svm_new_asid(struct svm_vcpu *svm, struct svm_cpu *sc)
 	c->clean &= ~SVM_CLEAN_ASID;
 }
 
+/*
+ * The handler of what is injected is to return behind the instruction.  Without
+ * next-RIP save, RIP is what it returns to.
+ */
+static noinline void svm_return_behind(struct svm_vcpu *svm, u8 length)
+{
+	struct mhv_state *state = &svm->vcpu.state;
+
+	if (boot_cpu_has(X86_FEATURE_NRIPS)) {
+		svm->vmcb->control.next_rip = state->rip + length;
+		return;
+	}
+	svm->int_rip = state->rip;
+	svm->int_entry = svm->vcpu.stat.exits + 1;
+	state->rip += length;
+	svm->vcpu.dirty |= MHV_G_RIP_FLAGS;
+}
+
 static void svm_inject(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
 {
 	static const u32 type[] = {
@@ -489,6 +507,10 @@ static void svm_inject(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
 		vcpu->state.nmi_masked = true;
 		svm_intercept(svm, INTERCEPT_IRET, true);
 	}
+	/* They come of instructions only, and return behind them. */
+	if (type[ev->type] == SVM_EVTINJ_TYPE_EXEPT &&
+	    (ev->vector == X86_TRAP_BP || ev->vector == X86_TRAP_OF))
+		svm_return_behind(svm, 1);
 }
 
 /*
@@ -496,8 +518,7 @@ static void svm_inject(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
  * for the shadow's end.  A CPU is to find the shadow in the VMCB when it
  * executes the INT anew; those emulated in software that have no next-RIP save
  * do not look there, and the interrupt would come first.  So the INT is
- * injected, which nothing can precede.  Without next-RIP save, RIP is what the
- * handler returns to.
+ * injected, which nothing can precede.
  */
 static noinline void svm_inject_int(struct svm_vcpu *svm)
 {
@@ -506,10 +527,9 @@ static noinline void svm_inject_int(struct svm_vcpu *svm)
 
 	if (state->rip == svm->int_rip && state->shadow && !(c->event_inj & SVM_EVTINJ_VALID)) {
 		c->event_inj = SVM_EVTINJ_VALID | SVM_EVTINJ_TYPE_SOFT | svm->int_vector;
-		state->rip += svm->int_length;
+		svm_return_behind(svm, svm->int_length);
 		state->shadow = 0;
-		svm->int_entry = svm->vcpu.stat.exits + 1;
-		svm->vcpu.dirty |= MHV_G_RIP_FLAGS | MHV_G_INTR;
+		svm->vcpu.dirty |= MHV_G_INTR;
 	}
 	svm->int_length = 0;
 }
@@ -599,6 +619,17 @@ static noinline void svm_return_dr(struct svm_vcpu *svm)
 
 /* ---- the entry itself ---- */
 
+/* Was RIP put behind the instruction for this entry?  Then back. */
+static bool svm_rewind(struct svm_vcpu *svm)
+{
+	if (svm->int_entry != svm->vcpu.stat.exits + 1)
+		return false;
+	svm->vcpu.state.rip = svm->int_rip;
+	svm->vmcb->save.rip = svm->int_rip;
+	svm->vcpu.dirty |= MHV_G_RIP_FLAGS;
+	return true;
+}
+
 /*
  * An INT n was cut short: RIP still is at it, or it goes back there if the INT
  * had been injected, with the interrupt shadow that it then had.
@@ -608,11 +639,9 @@ static void svm_note_int(struct svm_vcpu *svm, u8 vector)
 	struct mhv_state *state = &svm->vcpu.state;
 
 	svm->int_length = 0;
-	if (svm->int_entry == svm->vcpu.stat.exits + 1) {
-		state->rip = svm->int_rip;
-		svm->vmcb->save.rip = svm->int_rip;
+	if (svm_rewind(svm)) {
 		state->shadow = MHV_SHADOW_STI | MHV_SHADOW_MOV_SS;
-		svm->vcpu.dirty |= MHV_G_RIP_FLAGS | MHV_G_INTR;
+		svm->vcpu.dirty |= MHV_G_INTR;
 	}
 	if (!state->shadow || boot_cpu_has(X86_FEATURE_NRIPS))
 		return;
@@ -640,8 +669,10 @@ static noinline void svm_note_reinject(struct mhv_vcpu *vcpu, u32 info, u32 erro
 		ev->type = MHV_EV_NMI;
 		break;
 	case SVM_EXITINTINFO_TYPE_EXEPT:
-		if (vector == X86_TRAP_BP || vector == X86_TRAP_OF)
+		if (vector == X86_TRAP_BP || vector == X86_TRAP_OF) {
+			svm_rewind(to_svm(vcpu));
 			return;
+		}
 		ev->type = MHV_EV_EXCEPTION;
 		break;
 	case SVM_EXITINTINFO_TYPE_SOFT:

@@ -39,8 +39,9 @@
  * @int_cut: the delivery of an INT n in an interrupt shadow was cut short
  * @int_vector: that INT's vector
  * @int_length: its length, once measured; 0: there is none to inject
- * @int_rip: where it is
- * @int_entry: one more than the exits there were when it was injected
+ * @int_rip: where it is; or another instruction that an injected event comes of
+ * @int_entry: one more than the exits there were when that was injected, and RIP
+ *	put behind the instruction
  */
 struct svm_vcpu {
 	struct mhv_vcpu vcpu;
