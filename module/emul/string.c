@@ -113,8 +113,13 @@ static bool condition_ends(const struct emul_ctx *ctx, bool compares)
 	return compares && !!(ctx->rflags & FLAG_ZF) != (ctx->insn.rep == 0xf3);
 }
 
+/*
+ * Before the last iteration the flags stay what they were: a fault in one of the
+ * next finds them so.
+ */
 static int repeat(struct emul_ctx *ctx, int (*one)(struct emul_ctx *ctx), bool compares)
 {
+	u64 rflags = ctx->rflags;
 	unsigned int i;
 	int r;
 
@@ -132,6 +137,7 @@ static int repeat(struct emul_ctx *ctx, int (*one)(struct emul_ctx *ctx), bool c
 		if (!offset_of(ctx, EMUL_RCX) || condition_ends(ctx, compares))
 			return EMUL_OK;
 	}
+	ctx->rflags = rflags;
 	ctx->more = true;
 	return EMUL_OK;
 }

@@ -609,6 +609,21 @@ static bool test_rep_budget(void)
 	EXPECT(run(2, 0xf3, 0xaa) == EMUL_OK && m.ctx.more && GPR(RCX) == 12);
 	EXPECT(faulted(run(2, 0xf3, 0xaa), VEC_PF, 2) && m.ctx.fault.address == MEM_SIZE);
 	EXPECT(GPR(RCX) == 12);
+	/* A comparison's flags are those of before until its end, for a fault as well. */
+	m.ctx.rip = CODE;
+	GPR(RCX) = 20;
+	GPR(RDI) = MEM_SIZE - 8;
+	GPR(RAX) = 0;
+	memset(m.mem + MEM_SIZE - 8, 1, 8);
+	m.ctx.rflags = 0x2 | FLAG_PF | FLAG_OF;
+	EXPECT(run(2, 0xf2, 0xae) == EMUL_OK && m.ctx.more && GPR(RCX) == 12);
+	EXPECT(faulted(run(2, 0xf2, 0xae), VEC_PF, 0));
+	EXPECT(m.ctx.rflags == (0x2 | FLAG_RF | FLAG_PF | FLAG_OF));
+	m.mem[MEM_SIZE - 1] = 0;
+	m.ctx.rip = CODE;
+	GPR(RDI) = MEM_SIZE - 8;
+	EXPECT(run(2, 0xf2, 0xae) == EMUL_OK && !m.ctx.more && GPR(RCX) == 4);
+	EXPECT(m.ctx.rflags == (0x2 | FLAG_PF | FLAG_ZF));
 	return ok;
 }
 
