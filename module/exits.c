@@ -63,6 +63,8 @@ void mhv_queue_event(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
 		merge_exception(vcpu, &vcpu->reinject, ev);
 	else
 		vcpu->exception = *ev;
+	/* Only what KVM_SET_VCPU_EVENTS makes pending has it until the delivery. */
+	mhv_deliver_payload(vcpu, &vcpu->exception);
 }
 
 /**

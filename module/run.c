@@ -226,7 +226,6 @@ void mhv_deliver_payload(struct mhv_vcpu *vcpu, struct mhv_event *ev)
 {
 	if (!ev->has_payload)
 		return;
-	ev->has_payload = false;
 	if (ev->vector == X86_TRAP_PF) {
 		mhv_state_change(vcpu, MHV_G_CR);
 		vcpu->state.cr2 = ev->payload;
@@ -236,6 +235,8 @@ void mhv_deliver_payload(struct mhv_vcpu *vcpu, struct mhv_event *ev)
 		vcpu->state.dr6 |= ev->payload | DR6_RESERVED;
 		vcpu->state.dr7 &= ~(u64)DR7_GD;
 	}
+	ev->has_payload = false;
+	ev->payload = 0;
 }
 
 static void inject(struct mhv_vcpu *vcpu, struct mhv_event *ev)

@@ -163,6 +163,14 @@ static void get_sregs_common(struct mhv_vcpu *vcpu, struct kvm_sregs *sregs)
 	sregs->apic_base = vcpu->apic_base;
 }
 
+/* The vector of what is half delivered, or waits though userspace has the interrupt chip; or -1. */
+static int injected_interrupt(struct mhv_vcpu *vcpu)
+{
+	if (vcpu->reinject.type == MHV_EV_INTR)
+		return vcpu->reinject.vector;
+	return vcpu->lapic ? -1 : vcpu->extint;
+}
+
 /**
  * mhv_get_sregs - KVM_GET_SREGS
  * @vcpu: the vCPU, loaded
@@ -172,9 +180,12 @@ static void get_sregs_common(struct mhv_vcpu *vcpu, struct kvm_sregs *sregs)
  */
 int mhv_get_sregs(struct mhv_vcpu *vcpu, struct kvm_sregs *sregs)
 {
+	int vector;
+
 	get_sregs_common(vcpu, sregs);
-	if (vcpu->reinject.type == MHV_EV_INTR)
-		__set_bit(vcpu->reinject.vector, (unsigned long *)sregs->interrupt_bitmap);
+	vector = injected_interrupt(vcpu);
+	if (vector >= 0)
+		__set_bit(vector, (unsigned long *)sregs->interrupt_bitmap);
 	return 0;
 }
 
@@ -251,6 +262,9 @@ static int set_sregs_common(struct mhv_vcpu *vcpu, const struct kvm_sregs *sregs
 		return -EINVAL;
 
 	mhv_state_change(vcpu, MHV_G_SEG | MHV_G_DT | MHV_G_CR | MHV_G_EFER);
+	/* RIP is another place then, where nothing is left to complete. */
+	if (state->seg[MHV_CS].base != sregs->cs.base)
+		vcpu->pio.rip = ~0ULL;
 	set_segments(vcpu, sregs);
 	state->gdt.base = sregs->gdt.base;
 	state->gdt.limit = sregs->gdt.limit;
@@ -538,18 +552,18 @@ static void get_exception(struct mhv_vcpu *vcpu, struct kvm_vcpu_events *ev)
  */
 int mhv_get_vcpu_events(struct mhv_vcpu *vcpu, struct kvm_vcpu_events *ev)
 {
+	int vector;
+
 	mhv_state_need(vcpu, MHV_G_INTR);
 	memset(ev, 0, sizeof(*ev));
 	/* Without the capability userspace would lose CR2 or DR6: write them now. */
 	if (!has_payload_cap(vcpu) && vcpu->exception.type)
 		mhv_deliver_payload(vcpu, &vcpu->exception);
 	get_exception(vcpu, ev);
-	if (vcpu->reinject.type == MHV_EV_INTR) {
+	vector = injected_interrupt(vcpu);
+	if (vector >= 0) {
 		ev->interrupt.injected = 1;
-		ev->interrupt.nr = vcpu->reinject.vector;
-	} else if (vcpu->extint >= 0 && !vcpu->lapic) {
-		ev->interrupt.injected = 1;
-		ev->interrupt.nr = vcpu->extint;
+		ev->interrupt.nr = vector;
 	}
 	if (vcpu->state.shadow & MHV_SHADOW_STI)
 		ev->interrupt.shadow |= KVM_X86_SHADOW_INT_STI;
@@ -654,7 +668,7 @@ int mhv_set_vcpu_events(struct mhv_vcpu *vcpu, const struct kvm_vcpu_events *ev)
 	}
 	if (ev->flags & KVM_VCPUEVENT_VALID_NMI_PENDING) {
 		atomic_set(&vcpu->nmi_queued, 0);
-		vcpu->nmi_pending = !!ev->nmi.pending;
+		vcpu->nmi_pending = min_t(u8, ev->nmi.pending, 2);
 	}
 	set_injected(vcpu, ev);
 	if (ev->flags & KVM_VCPUEVENT_VALID_SHADOW) {

@@ -67,6 +67,24 @@ TEST(interrupts_and_windows)
 	EXPECT_EQ(guest_var(vcpu->vm, taken), 2);
 }
 
+/* One that waits for the guest shows wherever userspace may look for it. */
+TEST(told_in_sregs)
+{
+	struct vcpu *vcpu = guest_new(guest);
+	struct kvm_vcpu_events events;
+	struct kvm_sregs sregs;
+
+	run_sync(vcpu);
+	vcpu_get_sregs(vcpu, &sregs);
+	EXPECT_EQ(sregs.interrupt_bitmap[0], 0);
+	ASSERT_RET(interrupt(vcpu, VECTOR), 0);
+	vcpu_get_sregs(vcpu, &sregs);
+	EXPECT_EQ(sregs.interrupt_bitmap[0], BIT(VECTOR));
+	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+	EXPECT_EQ(events.interrupt.injected, 1);
+	EXPECT_EQ(events.interrupt.nr, VECTOR);
+}
+
 TEST(refused)
 {
 	struct vcpu *vcpu = guest_new(guest);

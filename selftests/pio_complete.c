@@ -56,6 +56,22 @@ TEST(out_is_not_skipped_if_rip_moved)
 	EXPECT_EQ(rip(vcpu), 0x1000);
 }
 
+/* The same RIP in another segment is another place. */
+TEST(out_is_not_skipped_if_cs_moved)
+{
+	struct vcpu *vcpu = start();
+	struct kvm_sregs sregs;
+
+	GUEST_ASM_COPY(vcpu->vm, 0x2000, code);
+	expect_pio(vcpu, KVM_EXIT_IO_IN, 0x40, 1, 1);
+	expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x41, 1, 1);
+	vcpu_get_sregs(vcpu, &sregs);
+	sregs.cs.base += 0x1000;
+	vcpu_set_sregs(vcpu, &sregs);
+	expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x41, 1, 1);
+	EXPECT_EQ(rip(vcpu), 0x1002);
+}
+
 TEST(registers_change_while_pending)
 {
 	struct vcpu *vcpu = start();

@@ -14,13 +14,14 @@ static void get(struct vcpu *vcpu)
 	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
 }
 
-static volatile u64 vector, error;
+static volatile u64 vector, error, nmis;
 #define NONE 0xee
 
 static void on_event(struct isr_frame *frame)
 {
 	vector = frame->vector;
 	error = frame->error;
+	nmis += frame->vector == 2;
 }
 
 static void guest(void)
@@ -140,6 +141,52 @@ TEST(interrupt_and_nmi)
 	events.flags = 0;
 	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
 	EXPECT_EQ(run_sync(vcpu), 2);
+}
+
+/* One that is delivered, and one that waits for its end. */
+TEST(two_nmis)
+{
+	struct vcpu *vcpu = start();
+
+	events.nmi.pending = 2;
+	events.flags = KVM_VCPUEVENT_VALID_NMI_PENDING;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	get(vcpu);
+	EXPECT_EQ(!!events.nmi.pending, 1);
+	EXPECT_EQ(run_sync(vcpu), 2);
+	EXPECT_EQ(guest_var(vcpu->vm, nmis), 2);
+}
+
+static void trap_guest(void)
+{
+	guest_sync(0);
+	guest_done();
+}
+
+/* The trap of an OUT that userspace has served: DR6 has its cause before it is delivered. */
+TEST(cause_of_a_pending_trap)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_EXCEPTION_PAYLOAD, .args = { 1 } };
+	struct kvm_debugregs dr;
+	struct kvm_regs regs;
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_EXCEPTION_PAYLOAD);
+	NEED_CAP(KVM_CAP_DEBUGREGS);
+	vcpu = guest_new(trap_guest);
+	xioctl(vcpu->vm->fd, KVM_ENABLE_CAP, &cap);
+	run_sync(vcpu);
+	vcpu_get_regs(vcpu, &regs);
+	regs.rflags |= BIT(8);		/* TF */
+	vcpu_set_regs(vcpu, &regs);
+	vcpu_finish_io(vcpu);
+	get(vcpu);
+	EXPECT_EQ(events.exception.pending, 1);
+	EXPECT_EQ(events.exception.nr, 1);
+	EXPECT_EQ(events.exception_has_payload, 0);
+	EXPECT_EQ(events.exception_payload, 0);
+	xioctl(vcpu->fd, KVM_GET_DEBUGREGS, &dr);
+	EXPECT_EQ(dr.dr6, 0xffff4ff0);
 }
 
 static void shadow_guest(void)

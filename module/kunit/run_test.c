@@ -161,14 +161,21 @@ static void test_windows(struct kunit *test)
 	}
 }
 
-/* CR2, DR6, DR7 and RF change when the exception is delivered, and are stored then. */
+/*
+ * CR2, DR6 and DR7 change when the exception is raised, or, if userspace makes it pending with its
+ * payload, when it is delivered; RF then.
+ */
 static void test_payload(struct kunit *test)
 {
 	struct mhv_vcpu *vcpu = new_vcpu(test);
 
 	vcpu->dirty = 0;
-	mhv_queue_page_fault(vcpu, 0x1234, 2);
-	KUNIT_EXPECT_EQ(test, vcpu->state.cr2, 0ULL);
+	mhv_queue_page_fault(vcpu, 0x4321, 2);
+	KUNIT_EXPECT_EQ(test, vcpu->state.cr2, 0x4321ULL);
+	KUNIT_EXPECT_FALSE(test, vcpu->exception.has_payload);
+	KUNIT_EXPECT_FALSE(test, vcpu->state.rflags & X86_EFLAGS_RF);
+	vcpu->exception.has_payload = true;
+	vcpu->exception.payload = 0x1234;
 	KUNIT_EXPECT_EQ(test, enter_once(vcpu), EVENT(EXCEPTION, X86_TRAP_PF));
 	KUNIT_EXPECT_EQ(test, vcpu->state.cr2, 0x1234ULL);
 	KUNIT_EXPECT_EQ(test, vcpu->dirty & (MHV_G_CR | MHV_G_RIP_FLAGS),

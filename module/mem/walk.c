@@ -322,7 +322,7 @@ int mhv_fetch(struct mhv_vcpu *vcpu, gva_t linear, u8 *buf, unsigned int len,
  *
  * The translation that a supervisor's read would take, accessed bits included.
  * Like KVM, says nothing of permissions; without paging, the answer is the
- * address, all 64 bits of it.
+ * address, all 64 bits of it, but for the one that stands for none.
  *
  * Context: a thread of the VMM, may sleep; takes vm->srcu.
  *
@@ -339,7 +339,7 @@ int mhv_translate(struct mhv_vcpu *vcpu, struct kvm_translation *tr)
 	if (!(vcpu->state.cr0 & PG_CR0_PG))
 		walk.gpa = tr->linear_address;
 	tr->physical_address = ok ? walk.gpa : ~0ULL;
-	tr->valid = ok;
+	tr->valid = tr->physical_address != ~0ULL;
 	tr->writeable = 1;
 	tr->usermode = 0;
 	return 0;
