@@ -76,6 +76,7 @@ struct diff {
 	struct kvm_cpuid2 *cpuid;	/* what both devices offer */
 	u32 cpuid_nent;			/* how many entries vCPU 0 has */
 	int mode;			/* of the CPU, kind insn: enum cpu_mode */
+	bool user;			/* it is at level 3 */
 	bool stepping;			/* the guest runs in single steps */
 	bool shut_down;			/* by a triple fault, in this step */
 	char ready_shown[96];		/* what the last exit said of interrupts */

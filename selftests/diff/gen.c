@@ -175,6 +175,9 @@ static void put_prefixes(struct diff *d, struct code *c, const struct op *op, u1
 	if (d->mode == MODE_LONG && !one_in(d, 3)) {
 		u8 rex = 0x40 | below(d, 16);
 
+		/* The CPU ignores R with segment registers, KVM's emulator does not. */
+		if (opcode == 0x8c || opcode == 0x8e)
+			rex &= ~4;
 		put(c, rex);
 		if (rex & 8)
 			*o16 = false;
@@ -197,11 +200,12 @@ static bool leads_astray(u16 opcode)
 
 /*
  * FNSTENV and FNSAVE: QEMU's TCG has whosever FPU instruction was the last in FIP and FDP. INVLPG,
- * for RDTSCP has the same opcode.
+ * for RDTSCP has the same opcode, and what RDRAND and RDSEED have theirs with.
  */
 static bool shows_others(u16 opcode, u8 reg)
 {
-	return ((opcode == 0xd9 || opcode == 0xdd) && reg == 6) || (opcode == 0x101 && reg == 7);
+	return ((opcode == 0xd9 || opcode == 0xdd) && reg == 6) || (opcode == 0x101 && reg == 7) ||
+	       (opcode == 0x1c7 && reg >= 6);
 }
 
 static void put_op(struct diff *d, struct code *c)
@@ -415,6 +419,9 @@ static void put_fixed(struct diff *d, struct code *c)
 	const struct fixed *f = &pick(d, fixed);
 
 	if (d->stepping && ends_steps(f))
+		return;
+	/* Cut short, it is injected by KVM, and if its gate refuses it RIP is behind it. */
+	if (d->user && f->byte[0] == 0xcd)
 		return;
 	/* KVM rewrites the prefix, too, and what remains is another instruction. */
 	if (one_in(d, 8) && !is_vmcall(f))

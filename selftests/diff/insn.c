@@ -171,6 +171,8 @@ static void act(struct diff *d)
 	struct kvm_interrupt irq = { 0x30 + below(d, 16) };
 
 	make_tables(d, d->mode);
+	/* Frames of the last program's, which may not have been compared. */
+	memset(d->ram + DIFF_STACK - 0x1000, 0, 0x1000);
 	d->flags_hidden = 0;
 	d->stepping = one_in(d, 6);
 	/* Nothing of the last program's is to be completed by the next one. */

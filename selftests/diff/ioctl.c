@@ -13,6 +13,7 @@
 #include "modes.h"
 
 #define BUFFER	0x2000		/* the argument's memory; what follows is not mapped */
+#define BUFFER_AT	0x7a0000000000ULL	/* always there: addresses are in results */
 #define MCE_HIDDEN	(BIT(10) | BIT(27))	/* CMCI, local machine checks: KVM on VMX */
 
 enum fd_kind { DEV, VM, VCPU, NR_FDS };
@@ -134,6 +135,8 @@ static void amend(struct diff *d, u32 cmd, u8 *at)
 		break;
 	case KVM_SET_VCPU_EVENTS:
 		events->flags &= ~(KVM_VCPUEVENT_VALID_SMM | KVM_VCPUEVENT_VALID_TRIPLE_FAULT);
+		if (events->exception.nr == 3 || events->exception.nr == 4)
+			events->exception.nr = 6;	/* see state.c */
 		if (events->exception.injected)
 			events->interrupt.injected = 0;
 		if (events->exception.injected || events->interrupt.injected)
@@ -155,7 +158,7 @@ static void amend(struct diff *d, u32 cmd, u8 *at)
 		*(u64 *)at &= ~MCE_HIDDEN;
 		break;
 	case KVM_SET_GUEST_DEBUG:
-		*(u32 *)at &= 0x001f0003;
+		*(u32 *)at &= 0x00170003;	/* no INJECT_BP, see state.c */
 		break;
 	case KVM_HAS_DEVICE_ATTR:
 	case KVM_GET_DEVICE_ATTR:
@@ -220,6 +223,8 @@ static void call(struct diff *d)
 		break;
 	case VALUE:
 		value = one_in(d, 4) ? rnd_value(d) : below(d, 256);
+		if (row->cmd == KVM_CREATE_VCPU)	/* 6.1's KVM cuts it off there */
+			value = (u32)value;
 		if (row->cmd == KVM_CHECK_EXTENSION && cap_hidden(value))
 			value = 0;
 		if (row->cmd == KVM_CREATE_VCPU && value >= 128 && value < 4096)
@@ -295,8 +300,8 @@ static void begin(struct diff *d)
 	make_vm(d, 1, one_in(d, 4));
 	make_tables(d, MODE_PROT32);
 	memcpy(d->ram_shown, d->ram, DIFF_RAM);
-	buffer = mmap(NULL, BUFFER + 0x1000, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	buffer = mmap((void *)BUFFER_AT, BUFFER + 0x1000, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
 	must(d, buffer == MAP_FAILED ? -1 : 0, "buffer");
 	mprotect(buffer + BUFFER, 0x1000, PROT_NONE);
 	last = calloc(1, BUFFER);

@@ -164,7 +164,8 @@ void set_mode(struct diff *d, int i, enum cpu_mode mode, bool user)
 	struct kvm_sregs s;
 
 	must(d, ioctl(d->vcpu[i], KVM_GET_SREGS, &s), "get-sregs");
-	set_segments(&s, mode, user && mode >= MODE_PROT32);
+	d->user = user && mode >= MODE_PROT32;
+	set_segments(&s, mode, d->user);
 	s.gdt.base = DIFF_GDT;
 	s.gdt.limit = SEL_END - 1;
 	s.idt.base = real ? 0 : DIFF_IDT;
