@@ -20,6 +20,12 @@ static void on_db(struct isr_frame *frame)
 	frame->rflags |= RFLAGS_RF;
 }
 
+static void on_step(struct isr_frame *frame)
+{
+	hits++;
+	hit_rip = frame->rip;
+}
+
 /* Run "mov $0x33, %ecx" by force, with a breakpoint @at bytes behind its start. */
 #define FORCED(at, dr7, place, rcx) ({						\
 	asm volatile("lea 1f(%%rip), %0\n lea " at "(%0), %%rax\n"		\
@@ -53,4 +59,25 @@ TEST(breakpoint_behind_the_prefix)
 	if (!test_force_emulation())
 		test_skip("the prefix is not on");
 	run_done(guest_new(guest));
+}
+
+/* POPF sets TF; a second one, by force, clears it: TF was set when that began. */
+static void popf_guest(void)
+{
+	u64 end;
+
+	isr_table[1] = on_step;
+	asm volatile("pushf\n pushf\n orq $0x100, (%%rsp)\n lea 1f(%%rip), %0\n popf\n"
+		     "ud2\n .ascii \"kvm\"\n popf\n 1: nop\n"
+		     : "=r" (end) : : "cc", "memory");
+	GUEST_EXPECT_EQ(hits, 1);
+	GUEST_EXPECT_EQ(hit_rip, end);
+	guest_done();
+}
+
+TEST(last_step)
+{
+	if (strcmp(test_device(), "/dev/minihv") || !test_force_emulation())
+		test_skip("KVM's emulator takes no step after POPF");
+	run_done(guest_new(popf_guest));
 }
