@@ -518,9 +518,7 @@ static void decode_immediates(struct cursor *c, struct emul_insn *insn)
 /* LOCK MOV to or from CR0 is CR8 on AMD processors (APM vol. 3 "MOV CRn"). */
 static bool lock_is_cr8(struct emul_insn *insn)
 {
-	if (insn->id != EMUL_ID_MOV_FROM_CR && insn->id != EMUL_ID_MOV_TO_CR)
-		return false;
-	if (insn->reg)
+	if (insn->reg || (insn->op->exec != em_mov_from_cr && insn->op->exec != em_mov_to_cr))
 		return false;
 	insn->reg = 8;
 	return true;
@@ -578,7 +576,6 @@ int emul_decode(struct emul_insn *insn, const u8 *bytes, unsigned int n, enum em
 		return c.err;
 	if (!(insn->op->flags & F_DEF))
 		return EMUL_UD;
-	insn->id = insn->op->id;
 	insn->mem.addr_bytes = insn->addr_bytes;
 	set_op_bytes(insn, flags);
 	decode_modrm_mem(&c, insn);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The instruction emulator's interface: decode, execute, ask about an instruction.
+ * The instruction emulator's interface: decode, execute.
  * Entered from emul/glue.c with the vCPU loaded; from KUnit, the native tests and fuzzers.
  * No locks: everything it knows is in the caller's struct emul_ctx; effects leave by callbacks.
  * AMD APM vol. 3 "Instruction Encoding"; Intel SDM vol. 2 "Instruction Format".
@@ -109,10 +109,8 @@ enum emul_map {
 	EMUL_MAP_0F38,
 	EMUL_MAP_0F3A,
 	EMUL_MAP_0F0F,		/* 3DNow!: the opcode is the byte after the operands */
-	EMUL_MAP_EVEX4,		/* maps that only EVEX reaches */
-	EMUL_MAP_EVEX5,
+	EMUL_MAP_EVEX5,		/* maps that only EVEX reaches */
 	EMUL_MAP_EVEX6,
-	EMUL_MAP_EVEX7,
 	EMUL_MAP_XOP8,
 	EMUL_MAP_XOP9,
 	EMUL_MAP_XOPA,
@@ -123,30 +121,6 @@ enum emul_encoding {
 	EMUL_ENC_VEX,
 	EMUL_ENC_EVEX,
 	EMUL_ENC_XOP,
-};
-
-/*
- * Instructions that a caller asks for by name (those that a hypervisor intercepts). Everything
- * else is EMUL_ID_OTHER; what it does is in the opcode's row.
- */
-enum emul_id {
-	EMUL_ID_OTHER,
-	EMUL_ID_CPUID, EMUL_ID_RDMSR, EMUL_ID_WRMSR, EMUL_ID_RDTSC, EMUL_ID_RDTSCP,
-	EMUL_ID_RDPMC, EMUL_ID_RDPRU, EMUL_ID_HLT, EMUL_ID_PAUSE, EMUL_ID_INVD, EMUL_ID_WBINVD,
-	EMUL_ID_INVLPG, EMUL_ID_INVLPGA, EMUL_ID_INVPCID, EMUL_ID_INVLPGB, EMUL_ID_TLBSYNC,
-	EMUL_ID_MOV_FROM_CR, EMUL_ID_MOV_TO_CR, EMUL_ID_MOV_FROM_DR, EMUL_ID_MOV_TO_DR,
-	EMUL_ID_CLTS, EMUL_ID_LMSW, EMUL_ID_SMSW,
-	EMUL_ID_LGDT, EMUL_ID_SGDT, EMUL_ID_LIDT, EMUL_ID_SIDT,
-	EMUL_ID_LLDT, EMUL_ID_SLDT, EMUL_ID_LTR, EMUL_ID_STR,
-	EMUL_ID_XSETBV, EMUL_ID_XGETBV, EMUL_ID_MONITOR, EMUL_ID_MWAIT, EMUL_ID_MONITORX,
-	EMUL_ID_MWAITX, EMUL_ID_VMMCALL, EMUL_ID_VMCALL, EMUL_ID_VMRUN, EMUL_ID_VMLOAD,
-	EMUL_ID_VMSAVE, EMUL_ID_STGI, EMUL_ID_CLGI, EMUL_ID_SKINIT,
-	EMUL_ID_VMX,		/* VMLAUNCH, VMREAD, INVEPT and all the rest of VMX */
-	EMUL_ID_IN, EMUL_ID_OUT, EMUL_ID_INS, EMUL_ID_OUTS,
-	EMUL_ID_INT3, EMUL_ID_INTN, EMUL_ID_INTO, EMUL_ID_INT1, EMUL_ID_IRET,
-	EMUL_ID_PUSHF, EMUL_ID_POPF, EMUL_ID_CLI, EMUL_ID_STI, EMUL_ID_SWAPGS,
-	EMUL_ID_SYSCALL, EMUL_ID_SYSRET, EMUL_ID_SYSENTER, EMUL_ID_SYSEXIT, EMUL_ID_RSM,
-	EMUL_ID_FWAIT, EMUL_ID_XSAVES, EMUL_ID_XRSTORS,
 };
 
 /**
@@ -182,7 +156,6 @@ struct emul_opcode;
  * @map: enum emul_map
  * @opcode: opcode byte in that map
  * @enc: enum emul_encoding
- * @id: enum emul_id
  * @code_bytes: the code segment's default size 2, 4, 8
  * @op_bytes: operand size 2, 4, 8 (byte forms are known by their operands)
  * @addr_bytes: address size 2, 4, 8
@@ -210,7 +183,6 @@ struct emul_insn {
 	u8 map;
 	u8 opcode;
 	u8 enc;
-	u8 id;
 	u8 code_bytes;
 	u8 op_bytes;
 	u8 addr_bytes;
@@ -408,6 +380,7 @@ struct emul_operand {
  * @shadow: out: EMUL_SHADOW_*, the interrupt shadow after this instruction
  * @after: out: EMUL_OK, and @fault is to be delivered in the state that is left: a task switch
  * @switched: out: another task runs now
+ * @iret: out: it was an IRET, which ends an NMI
  * @fault: out: the exception, after EMUL_FAULT or with @after
  * @dst: internal: destination
  * @src: internal: source
@@ -438,6 +411,7 @@ struct emul_ctx {
 	u8 shadow;
 	bool after;
 	bool switched;
+	bool iret;
 	struct emul_fault fault;
 
 	struct emul_operand dst, src, src2;
@@ -508,31 +482,6 @@ struct emul_task {
  * Return: as emul_exec().
  */
 int emul_task_switch(struct emul_ctx *ctx, const struct emul_task *task, u64 next_rip);
-
-/**
- * emul_insn_is() - is this the instruction that the CPU said was intercepted?
- * @insn: decoded
- * @id: enum emul_id
- *
- * Return: it is.
- */
-static inline bool emul_insn_is(const struct emul_insn *insn, enum emul_id id)
-{
-	return insn->id == id;
-}
-
-/**
- * emul_mov_reg_operands() - operands of MOV to or from CR and DR
- * @insn: decoded, one of EMUL_ID_MOV_{FROM,TO}_{CR,DR}
- * @special_reg: number of the control or debug register (LOCK MOV CR0 is CR8)
- * @gpr: number of the general register, index into ctx->gpr
- */
-static inline void emul_mov_reg_operands(const struct emul_insn *insn, unsigned int *special_reg,
-					 unsigned int *gpr)
-{
-	*special_reg = insn->reg;
-	*gpr = insn->rm;
-}
 
 /**
  * emul_effective() - effective address of a memory operand (offset in its segment)

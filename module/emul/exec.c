@@ -26,7 +26,6 @@ static const struct {
 	[O_RV] = { SRC_RMREG, 0 },
 	[O_GB] = { SRC_REG, 1 },
 	[O_GW] = { SRC_REG, 2 },
-	[O_GD] = { SRC_REG, 4 },
 	[O_GY] = { SRC_REG, 4 },
 	[O_GV] = { SRC_REG, 0 },
 	[O_ZB] = { SRC_OPREG, 1 },
@@ -251,6 +250,7 @@ static void begin(struct emul_ctx *ctx)
 	ctx->shadow = 0;
 	ctx->after = false;
 	ctx->switched = false;
+	ctx->iret = false;
 	ctx->seg_cached = 0;
 	ctx->seg_dirty = 0;
 }

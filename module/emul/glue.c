@@ -257,7 +257,7 @@ static int retire(struct mhv_emul *e)
 		mhv_state_change(vcpu, MHV_G_INTR);
 		vcpu->state.shadow = ctx->shadow;
 	}
-	if (vcpu->state.nmi_masked && emul_insn_is(&ctx->insn, EMUL_ID_IRET)) {
+	if (vcpu->state.nmi_masked && ctx->iret) {
 		mhv_state_change(vcpu, MHV_G_INTR);
 		vcpu->state.nmi_masked = false;
 		mhv_request(vcpu, MHV_REQ_EVENT);
@@ -338,9 +338,6 @@ int glue_switch_task(struct mhv_emul *e, const struct emul_task *task, u64 next_
 
 	vcpu->stat.emulations++;
 	e->ctx.mode = emul_mode(vcpu);
-	/* What was decoded before has no part in it; that an IRET ends an NMI still counts. */
-	e->decoded_len = 0;
-	e->ctx.insn.id = task->reason == EMUL_TASK_IRET ? EMUL_ID_IRET : EMUL_ID_OTHER;
 	e->nlog = 0;
 	load_ctx(e);
 	idx = srcu_read_lock(&vcpu->vm->srcu);

@@ -61,7 +61,7 @@ enum emul_opd_kind {
 	O_EBIT,			/* O_EV; memory is a bit string indexed by ModRM.reg */
 	O_RV,			/* ModRM.rm, a register always full width (MOV CR/DR) */
 	O_M,			/* ModRM.rm: memory, address alone; the handler accesses it */
-	O_GB, O_GW, O_GD, O_GY, O_GV,	/* ModRM.reg; GY: as EY */
+	O_GB, O_GW, O_GY, O_GV,	/* ModRM.reg; GY: as EY */
 	O_ZB, O_ZV,		/* register in the opcode's low three bits */
 	O_AL, O_AX,		/* accumulator, byte and operand size */
 	O_CL, O_DX,		/* CL; DX, 2 bytes */
@@ -120,7 +120,6 @@ enum emul_opd_kind {
  * @dst: enum emul_opd_kind
  * @src: the same
  * @src2: the same
- * @id: enum emul_id
  * @feature: EMUL_FEAT_* that the guest must have
  * @arg: the handler's own: a size, a condition, a segment
  */
@@ -134,7 +133,6 @@ struct emul_opcode {
 	u8 dst;
 	u8 src;
 	u8 src2;
-	u8 id;
 	u8 arg;
 };
 
@@ -167,6 +165,7 @@ bool emul_canonical(const struct emul_ctx *ctx, u64 addr);
 bool emul_protected(const struct emul_ctx *ctx);
 bool emul_cond(u64 rflags, unsigned int cc);
 int emul_gp(struct emul_ctx *ctx, u32 error_code);
+int emul_sel_fault(struct emul_ctx *ctx, u8 vector, u16 sel);
 int emul_ud(struct emul_ctx *ctx);
 int emul_io_allowed(struct emul_ctx *ctx, u16 port, unsigned int size);
 
@@ -215,180 +214,41 @@ int emul_read_far_ptr(struct emul_ctx *ctx, u64 *offset, u16 *sel);
 /* task.c: from an instruction, within emul_exec() */
 int emul_switch(struct emul_ctx *ctx, const struct emul_task *task);
 
-/* Handlers, by file: exec.c */
+/* The rows' handlers, by file; all are as the first. exec.c */
 int em_mov(struct emul_ctx *ctx);
-int em_movsx(struct emul_ctx *ctx);
-int em_lea(struct emul_ctx *ctx);
-int em_xchg(struct emul_ctx *ctx);
-int em_nop(struct emul_ctx *ctx);
-int em_pause(struct emul_ctx *ctx);
-int em_setcc(struct emul_ctx *ctx);
-int em_cmov(struct emul_ctx *ctx);
-int em_xlat(struct emul_ctx *ctx);
-int em_lahf(struct emul_ctx *ctx);
-int em_sahf(struct emul_ctx *ctx);
-int em_cmc(struct emul_ctx *ctx);
-int em_flag(struct emul_ctx *ctx);
-int em_cli(struct emul_ctx *ctx);
-int em_sti(struct emul_ctx *ctx);
-int em_in(struct emul_ctx *ctx);
-int em_out(struct emul_ctx *ctx);
-int em_salc(struct emul_ctx *ctx);
-int em_bound(struct emul_ctx *ctx);
-int em_touch(struct emul_ctx *ctx);
-int em_ud(struct emul_ctx *ctx);
-
+extern typeof(em_mov) em_movsx, em_lea, em_xchg, em_nop, em_pause, em_setcc, em_cmov, em_xlat,
+	em_lahf, em_sahf, em_cmc, em_flag, em_cli, em_sti, em_in, em_out, em_salc, em_bound,
+	em_touch, em_ud;
 /* alu.c */
-int em_add(struct emul_ctx *ctx);
-int em_or(struct emul_ctx *ctx);
-int em_adc(struct emul_ctx *ctx);
-int em_sbb(struct emul_ctx *ctx);
-int em_and(struct emul_ctx *ctx);
-int em_sub(struct emul_ctx *ctx);
-int em_xor(struct emul_ctx *ctx);
-int em_test(struct emul_ctx *ctx);
-int em_inc(struct emul_ctx *ctx);
-int em_dec(struct emul_ctx *ctx);
-int em_not(struct emul_ctx *ctx);
-int em_neg(struct emul_ctx *ctx);
-int em_rol(struct emul_ctx *ctx);
-int em_ror(struct emul_ctx *ctx);
-int em_rcl(struct emul_ctx *ctx);
-int em_rcr(struct emul_ctx *ctx);
-int em_shl(struct emul_ctx *ctx);
-int em_shr(struct emul_ctx *ctx);
-int em_sar(struct emul_ctx *ctx);
-int em_shld(struct emul_ctx *ctx);
-int em_shrd(struct emul_ctx *ctx);
-int em_bt(struct emul_ctx *ctx);
-int em_bts(struct emul_ctx *ctx);
-int em_btr(struct emul_ctx *ctx);
-int em_btc(struct emul_ctx *ctx);
-int em_bsf(struct emul_ctx *ctx);
-int em_bsr(struct emul_ctx *ctx);
-int em_tzcnt(struct emul_ctx *ctx);
-int em_lzcnt(struct emul_ctx *ctx);
-int em_popcnt(struct emul_ctx *ctx);
-int em_mul(struct emul_ctx *ctx);
-int em_imul1(struct emul_ctx *ctx);
-int em_imul(struct emul_ctx *ctx);
-int em_div(struct emul_ctx *ctx);
-int em_idiv(struct emul_ctx *ctx);
-int em_cbw(struct emul_ctx *ctx);
-int em_cwd(struct emul_ctx *ctx);
-int em_xadd(struct emul_ctx *ctx);
-int em_cmpxchg(struct emul_ctx *ctx);
-int em_cmpxchg8b(struct emul_ctx *ctx);
-int em_bswap(struct emul_ctx *ctx);
-int em_movbe(struct emul_ctx *ctx);
-int em_daa(struct emul_ctx *ctx);
-int em_aaa(struct emul_ctx *ctx);
-int em_aam(struct emul_ctx *ctx);
-int em_aad(struct emul_ctx *ctx);
-int em_crc32(struct emul_ctx *ctx);
+extern typeof(em_mov) em_add, em_or, em_adc, em_sbb, em_and, em_sub, em_xor, em_test, em_inc,
+	em_dec, em_not, em_neg, em_rol, em_ror, em_rcl, em_rcr, em_shl, em_shr, em_sar, em_shld,
+	em_shrd, em_bt, em_bts, em_btr, em_btc, em_bsf, em_bsr, em_tzcnt, em_lzcnt, em_popcnt,
+	em_mul, em_imul1, em_imul, em_div, em_idiv, em_cbw, em_cwd, em_xadd, em_cmpxchg,
+	em_cmpxchg8b, em_bswap, em_movbe, em_daa, em_aaa, em_aam, em_aad, em_crc32;
 /* Flags of dst - src: CMPS and SCAS. */
 void emul_cmp_flags(struct emul_ctx *ctx, u64 dst, u64 src, unsigned int bytes);
-
 /* string.c */
-int em_movs(struct emul_ctx *ctx);
-int em_stos(struct emul_ctx *ctx);
-int em_lods(struct emul_ctx *ctx);
-int em_cmps(struct emul_ctx *ctx);
-int em_scas(struct emul_ctx *ctx);
-int em_ins(struct emul_ctx *ctx);
-int em_outs(struct emul_ctx *ctx);
-
+extern typeof(em_mov) em_string, em_ins, em_outs;
 /* control.c */
-int em_push(struct emul_ctx *ctx);
-int em_pop(struct emul_ctx *ctx);
-int em_pop_mem(struct emul_ctx *ctx);
-int em_push_seg(struct emul_ctx *ctx);
-int em_pop_seg(struct emul_ctx *ctx);
-int em_pusha(struct emul_ctx *ctx);
-int em_popa(struct emul_ctx *ctx);
-int em_pushf(struct emul_ctx *ctx);
-int em_popf(struct emul_ctx *ctx);
-int em_enter(struct emul_ctx *ctx);
-int em_leave(struct emul_ctx *ctx);
-int em_jcc(struct emul_ctx *ctx);
-int em_jmp_rel(struct emul_ctx *ctx);
-int em_call_rel(struct emul_ctx *ctx);
-int em_jmp_ind(struct emul_ctx *ctx);
-int em_call_ind(struct emul_ctx *ctx);
-int em_ret(struct emul_ctx *ctx);
-int em_loop(struct emul_ctx *ctx);
-int em_jcxz(struct emul_ctx *ctx);
-
+extern typeof(em_mov) em_push, em_pop, em_pop_mem, em_push_seg, em_pop_seg, em_pusha, em_popa,
+	em_pushf, em_popf, em_enter, em_leave, em_jcc, em_jmp_rel, em_call_rel, em_jmp_ind,
+	em_call_ind, em_ret, em_loop, em_jcxz;
 /* segment.c */
-int em_mov_from_seg(struct emul_ctx *ctx);
-int em_mov_to_seg(struct emul_ctx *ctx);
-int em_load_far_ptr(struct emul_ctx *ctx);
-int em_lldt(struct emul_ctx *ctx);
-int em_ltr(struct emul_ctx *ctx);
-int em_sldt(struct emul_ctx *ctx);
-int em_arpl(struct emul_ctx *ctx);
-int em_verr(struct emul_ctx *ctx);
-int em_lar(struct emul_ctx *ctx);
-int em_lsl(struct emul_ctx *ctx);
-
+extern typeof(em_mov) em_mov_from_seg, em_mov_to_seg, em_load_far_ptr, em_lldt, em_ltr, em_arpl,
+	em_verr, em_lar, em_lsl;
 /* fpu.c */
-int em_fwait(struct emul_ctx *ctx);
-int em_fninit(struct emul_ctx *ctx);
-int em_fnst(struct emul_ctx *ctx);
-int em_fldcw(struct emul_ctx *ctx);
-int em_stmxcsr(struct emul_ctx *ctx);
-int em_ldmxcsr(struct emul_ctx *ctx);
-int em_fxsave(struct emul_ctx *ctx);
-int em_fxrstor(struct emul_ctx *ctx);
-
+extern typeof(em_mov) em_fwait, em_fninit, em_fnst, em_fldcw, em_stmxcsr, em_ldmxcsr, em_fxsave,
+	em_fxrstor;
 /* syscall.c */
-int em_syscall(struct emul_ctx *ctx);
-int em_sysenter(struct emul_ctx *ctx);
-int em_sysexit(struct emul_ctx *ctx);
-int em_rdpid(struct emul_ctx *ctx);
-
+extern typeof(em_mov) em_syscall, em_sysenter, em_sysexit, em_rdpid;
 /* transfer.c */
-int em_jmp_far(struct emul_ctx *ctx);
-int em_call_far(struct emul_ctx *ctx);
-int em_ret_far(struct emul_ctx *ctx);
-int em_iret(struct emul_ctx *ctx);
-int em_int(struct emul_ctx *ctx);
-int em_into(struct emul_ctx *ctx);
-
+extern typeof(em_mov) em_jmp_far, em_call_far, em_ret_far, em_iret, em_int, em_into;
 /* system.c */
-int em_hlt(struct emul_ctx *ctx);
-int em_special(struct emul_ctx *ctx);
-int em_rdtsc(struct emul_ctx *ctx);
-int em_rdpmc(struct emul_ctx *ctx);
-int em_rdmsr(struct emul_ctx *ctx);
-int em_wrmsr(struct emul_ctx *ctx);
-int em_mov_from_cr(struct emul_ctx *ctx);
-int em_mov_to_cr(struct emul_ctx *ctx);
-int em_mov_from_dr(struct emul_ctx *ctx);
-int em_mov_to_dr(struct emul_ctx *ctx);
-int em_clts(struct emul_ctx *ctx);
-int em_smsw(struct emul_ctx *ctx);
-int em_lmsw(struct emul_ctx *ctx);
-int em_lgdt(struct emul_ctx *ctx);
-int em_sgdt(struct emul_ctx *ctx);
-int em_invlpg(struct emul_ctx *ctx);
-int em_xgetbv(struct emul_ctx *ctx);
-int em_xsetbv(struct emul_ctx *ctx);
-int em_monitor(struct emul_ctx *ctx);
-int em_mwait(struct emul_ctx *ctx);
-int em_swapgs(struct emul_ctx *ctx);
-int em_clac_stac(struct emul_ctx *ctx);
-
+extern typeof(em_mov) em_special, em_rdtsc, em_rdpmc, em_rdmsr, em_wrmsr, em_mov_from_cr,
+	em_mov_to_cr, em_mov_from_dr, em_mov_to_dr, em_clts, em_smsw, em_lmsw, em_lgdt, em_sgdt,
+	em_invlpg, em_xgetbv, em_xsetbv, em_monitor, em_mwait, em_swapgs, em_clac_stac;
 /* simd.c */
-int em_simd_load(struct emul_ctx *ctx);
-int em_simd_store(struct emul_ctx *ctx);
-int em_simd_half_load(struct emul_ctx *ctx);
-int em_simd_half_store(struct emul_ctx *ctx);
-int em_simd_from_gpr(struct emul_ctx *ctx);
-int em_simd_to_gpr(struct emul_ctx *ctx);
-int em_mmx_load(struct emul_ctx *ctx);
-int em_mmx_store(struct emul_ctx *ctx);
-int em_mmx_from_gpr(struct emul_ctx *ctx);
-int em_mmx_to_gpr(struct emul_ctx *ctx);
+extern typeof(em_mov) em_simd_load, em_simd_store, em_simd_half_load, em_simd_half_store,
+	em_simd_from_gpr, em_simd_to_gpr, em_mmx_load, em_mmx_store, em_mmx_from_gpr, em_mmx_to_gpr;
 
 #endif /* MHV_EMUL_INTERNAL_H */

@@ -76,6 +76,12 @@ int emul_gp(struct emul_ctx *ctx, u32 error_code)
 	return emul_fault(ctx, VEC_GP, error_code);
 }
 
+/* A fault whose error code is a selector. */
+int emul_sel_fault(struct emul_ctx *ctx, u8 vector, u16 sel)
+{
+	return emul_fault(ctx, vector, sel & ~SEL_RPL);
+}
+
 int emul_ud(struct emul_ctx *ctx)
 {
 	return emul_fault(ctx, VEC_UD, 0);

@@ -11,19 +11,14 @@
 #define U		{ .flags = 0 }
 /* Decoded, not executed. */
 #define N(fl)		{ .flags = F_DEF | (fl) }
-#define NID(i, fl)	{ .flags = F_DEF | (fl), .id = EMUL_ID_##i }
-/* Executed, with 0 to 3 operands; then with a name, and with an argument for the handler. */
+/* Executed, with 0 to 3 operands; then with an argument for the handler. */
 #define I0(fn, fl)	{ .exec = em_##fn, .flags = F_DEF | (fl) }
 #define I1(fn, d, fl)	{ .exec = em_##fn, .flags = F_DEF | (fl), .dst = O_##d }
 #define I2(fn, d, s, fl) \
 	{ .exec = em_##fn, .flags = F_DEF | (fl), .dst = O_##d, .src = O_##s }
 #define I3(fn, d, s, s2, fl) \
 	{ .exec = em_##fn, .flags = F_DEF | (fl), .dst = O_##d, .src = O_##s, .src2 = O_##s2 }
-#define ID0(fn, i, fl)	{ .exec = em_##fn, .flags = F_DEF | (fl), .id = EMUL_ID_##i }
-#define ID2(fn, i, d, s, fl) \
-	{ .exec = em_##fn, .flags = F_DEF | (fl), .id = EMUL_ID_##i, .dst = O_##d, .src = O_##s }
-#define SP(i, fl) \
-	{ .exec = em_special, .flags = F_DEF | (fl), .id = EMUL_ID_##i, .arg = EMUL_SP_##i }
+#define SP(what, fl) { .exec = em_special, .flags = F_DEF | (fl), .arg = EMUL_SP_##what }
 #define A0(fn, a, fl)	{ .exec = em_##fn, .flags = F_DEF | (fl), .arg = a }
 #define A1(fn, a, s, fl) { .exec = em_##fn, .flags = F_DEF | (fl), .src = O_##s, .arg = a }
 #define FT(fn, a, ft, fl) \
@@ -89,11 +84,12 @@ static const struct emul_opcode grp5[8] = {
 	I2(push, NONE, EV, F_D64), U,
 };
 
-#define FROM_SEG(s) \
-	{ .exec = em_mov_from_seg, .flags = F_DEF | F_MOV, .dst = O_EVW, .arg = EMUL_##s }
+#define FROM_SEG(s, fl) \
+	{ .exec = em_mov_from_seg, .flags = F_DEF | F_MOV | (fl), .dst = O_EVW, .arg = EMUL_##s }
 
 static const struct emul_opcode grp_8c[8] = {
-	FROM_SEG(ES), FROM_SEG(CS), FROM_SEG(SS), FROM_SEG(DS), FROM_SEG(FS), FROM_SEG(GS), U, U,
+	FROM_SEG(ES, 0), FROM_SEG(CS, 0), FROM_SEG(SS, 0), FROM_SEG(DS, 0), FROM_SEG(FS, 0),
+	FROM_SEG(GS, 0), U, U,
 };
 
 static const struct emul_opcode grp_8e[8] = {
@@ -124,7 +120,7 @@ static const struct emul_opcode row_63[2] = {
 };
 
 static const struct emul_opcode row_90[4] = {
-	I2(xchg, ZV, AX, 0), I2(xchg, ZV, AX, 0), ID2(pause, PAUSE, ZV, AX, 0),
+	I2(xchg, ZV, AX, 0), I2(xchg, ZV, AX, 0), I2(pause, ZV, AX, 0),
 	I2(xchg, ZV, AX, 0),
 };
 
@@ -198,8 +194,8 @@ const struct emul_opcode emul_map_1b[256] = {
 	[0x62] = I2(bound, GV, M, F_NO64 | F_MEM | F_NOWB), LNG(row_63),
 	[0x68] = I2(push, NONE, IZ, F_D64), I3(imul, GV, EV, IZ, F_MOV),
 	[0x6a] = I2(push, NONE, IB, F_D64), I3(imul, GV, EV, IB, F_MOV),
-	[0x6c] = ID0(ins, INS, F_STRING), ID0(ins, INS, F_STRING),
-	[0x6e] = ID0(outs, OUTS, F_STRING), ID0(outs, OUTS, F_STRING),
+	[0x6c] = I0(ins, F_STRING), I0(ins, F_STRING),
+	[0x6e] = I0(outs, F_STRING), I0(outs, F_STRING),
 	[0x70 ... 0x7f] = I2(jcc, NONE, JB, F_F64),
 	[0x80] = GRP(grp1_eb_ib), GRP(grp1_ev_iz), LNG(grp1_82), GRP(grp1_ev_ib),
 	[0x84] = I2(test, EB, GB, CMP), I2(test, EV, GV, CMP),
@@ -211,14 +207,13 @@ const struct emul_opcode emul_map_1b[256] = {
 	[0x90] = PFX(row_90),
 	[0x91 ... 0x97] = I2(xchg, ZV, AX, 0),
 	[0x98] = I0(cbw, 0), I0(cwd, 0),
-	[0x9a] = I2(call_far, NONE, AP, F_NO64), ID0(fwait, FWAIT, 0),
-	[0x9c] = ID0(pushf, PUSHF, F_D64), ID0(popf, POPF, F_D64), I0(sahf, 0), I0(lahf, 0),
+	[0x9a] = I2(call_far, NONE, AP, F_NO64), I0(fwait, 0),
+	[0x9c] = I0(pushf, F_D64), I0(popf, F_D64), I0(sahf, 0), I0(lahf, 0),
 	[0xa0] = I2(mov, AL, OB, F_MOV), I2(mov, AX, OV, F_MOV),
 	[0xa2] = I2(mov, OB, AL, F_MOV), I2(mov, OV, AX, F_MOV),
-	[0xa4] = I0(movs, F_STRING), I0(movs, F_STRING), I0(cmps, F_STRING), I0(cmps, F_STRING),
+	[0xa4 ... 0xa7] = I0(string, F_STRING),
 	[0xa8] = I2(test, AL, IB, CMP), I2(test, AX, IZ, CMP),
-	[0xaa] = I0(stos, F_STRING), I0(stos, F_STRING), I0(lods, F_STRING), I0(lods, F_STRING),
-	[0xae] = I0(scas, F_STRING), I0(scas, F_STRING),
+	[0xaa ... 0xaf] = I0(string, F_STRING),
 	[0xb0 ... 0xb7] = I2(mov, ZB, IB, F_MOV),
 	[0xb8 ... 0xbf] = I2(mov, ZV, IV, F_MOV),
 	[0xc0] = GRP(grp2_eb_ib), GRP(grp2_ev_ib),
@@ -228,8 +223,8 @@ const struct emul_opcode emul_map_1b[256] = {
 	[0xc6] = GRP(grp11_eb), GRP(grp11_ev),
 	[0xc8] = I3(enter, NONE, IW, IBU, F_D64), I0(leave, F_D64),
 	[0xca] = I2(ret_far, NONE, IW, 0), I0(ret_far, 0),
-	[0xcc] = ID0(int, INT3, 0), ID2(int, INTN, NONE, IBU, 0), ID0(into, INTO, F_NO64),
-	[0xcf] = ID0(iret, IRET, 0),
+	[0xcc] = I0(int, 0), I2(int, NONE, IBU, 0), I0(into, F_NO64),
+	[0xcf] = I0(iret, 0),
 	[0xd0] = GRP(grp2_eb_1), GRP(grp2_ev_1), GRP(grp2_eb_cl), GRP(grp2_ev_cl),
 	[0xd4] = I2(aam, NONE, IBU, F_NO64), I2(aad, NONE, IBU, F_NO64),
 	[0xd6] = I0(salc, F_NO64), I0(xlat, 0),
@@ -237,79 +232,68 @@ const struct emul_opcode emul_map_1b[256] = {
 	[0xde] = N(F_MODRM), MOD(row_df),
 	[0xe0] = I2(loop, NONE, JB, F_F64), I2(loop, NONE, JB, F_F64), I2(loop, NONE, JB, F_F64),
 		 I2(jcxz, NONE, JB, F_F64),
-	[0xe4] = ID2(in, IN, AL, IBU, F_MOV), ID2(in, IN, AX, IBU, F_MOV),
-	[0xe6] = ID2(out, OUT, AL, IBU, CMP), ID2(out, OUT, AX, IBU, CMP),
+	[0xe4] = I2(in, AL, IBU, F_MOV), I2(in, AX, IBU, F_MOV),
+	[0xe6] = I2(out, AL, IBU, CMP), I2(out, AX, IBU, CMP),
 	[0xe8] = I2(call_rel, NONE, JZ, F_F64), I2(jmp_rel, NONE, JZ, F_F64),
 	[0xea] = I2(jmp_far, NONE, AP, F_NO64), I2(jmp_rel, NONE, JB, F_F64),
-	[0xec] = ID2(in, IN, AL, DX, F_MOV), ID2(in, IN, AX, DX, F_MOV),
-	[0xee] = ID2(out, OUT, AL, DX, CMP), ID2(out, OUT, AX, DX, CMP),
-	[0xf1] = NID(INT1, 0),
+	[0xec] = I2(in, AL, DX, F_MOV), I2(in, AX, DX, F_MOV),
+	[0xee] = I2(out, AL, DX, CMP), I2(out, AX, DX, CMP),
+	[0xf1] = N(0),
 	[0xf4] = SP(HLT, PRIV), I0(cmc, 0), GRP(grp3_eb), GRP(grp3_ev),
 	[0xf8] = I0(flag, 0), I0(flag, 0),		/* CLC, STC */
-	[0xfa] = ID0(cli, CLI, 0), ID0(sti, STI, 0),
+	[0xfa] = I0(cli, 0), I0(sti, 0),
 	[0xfc] = I0(flag, 0), I0(flag, 0),		/* CLD, STD */
 	[0xfe] = GRP(grp4), GRP(grp5),
 };
 
 static const struct emul_opcode grp6[8] = {
-	{ .exec = em_sldt, .dst = O_EVW, .id = EMUL_ID_SLDT, .arg = EMUL_LDTR,
-	  .flags = F_DEF | F_PROT | F_UMIP | F_MOV },
-	{ .exec = em_sldt, .dst = O_EVW, .id = EMUL_ID_STR, .arg = EMUL_TR,
-	  .flags = F_DEF | F_PROT | F_UMIP | F_MOV },
-	ID2(lldt, LLDT, NONE, EW, PRIV | F_PROT), ID2(ltr, LTR, NONE, EW, PRIV | F_PROT),
+	FROM_SEG(LDTR, F_PROT | F_UMIP), FROM_SEG(TR, F_PROT | F_UMIP),		/* SLDT, STR */
+	I2(lldt, NONE, EW, PRIV | F_PROT), I2(ltr, NONE, EW, PRIV | F_PROT),
 	A1(verr, 0, EW, F_PROT), A1(verr, 1, EW, F_PROT),	/* VERR, VERW */
 };
 
+/* ENCLV; VMCALL; VMLAUNCH, VMRESUME, VMXOFF; PCONFIG, WRMSRNS */
 static const struct emul_opcode grp7_rm0[8] = {
-	N(0), SP(VMCALL, 0), NID(VMX, 0), NID(VMX, 0), NID(VMX, 0), N(0), N(0), U,
+	N(0), SP(VMCALL, 0), N(0), N(0), N(0), N(0), N(0), U,
 };
 
 static const struct emul_opcode grp7_rm1[8] = {
-	{ .exec = em_monitor, .flags = F_DEF, .id = EMUL_ID_MONITOR,
-	  .feature = EMUL_FEAT_MONITOR },
-	{ .exec = em_mwait, .flags = F_DEF, .id = EMUL_ID_MWAIT,
-	  .feature = EMUL_FEAT_MONITOR },
+	FT(monitor, 0, MONITOR, 0), FT(mwait, 0, MONITOR, 0),
 	FT(clac_stac, 0, SMAP, 0), FT(clac_stac, 0, SMAP, 0), N(0), N(0), N(0), N(0),
 };
 
-static const struct emul_opcode row_xgetbv[4] = { ID0(xgetbv, XGETBV, 0), U, U, U };
-static const struct emul_opcode row_xsetbv[4] = { ID0(xsetbv, XSETBV, 0), U, U, U };
+static const struct emul_opcode row_xgetbv[4] = { I0(xgetbv, 0), U, U, U };
+static const struct emul_opcode row_xsetbv[4] = { I0(xsetbv, 0), U, U, U };
 
 static const struct emul_opcode grp7_rm2[8] = {
 	PFX(row_xgetbv), PFX(row_xsetbv), U, U, N(0), N(0), N(0), N(0),
 };
 
+/* VMRUN; VMMCALL; VMLOAD, VMSAVE, STGI, CLGI, SKINIT, INVLPGA */
 static const struct emul_opcode grp7_rm3[8] = {
-	NID(VMRUN, 0), SP(VMMCALL, 0), NID(VMLOAD, 0), NID(VMSAVE, 0),
-	NID(STGI, 0), NID(CLGI, 0), NID(SKINIT, 0), NID(INVLPGA, 0),
+	N(0), SP(VMMCALL, 0), [2 ... 7] = N(0),
 };
 
+/* SWAPGS; RDTSCP; MONITORX, MWAITX, CLZERO, RDPRU, INVLPGB, TLBSYNC */
 static const struct emul_opcode grp7_rm7[8] = {
-	ID0(swapgs, SWAPGS, F_ONLY64 | PRIV),
-	{ .exec = em_rdtsc, .flags = F_DEF, .id = EMUL_ID_RDTSCP, .arg = EMUL_SP_RDTSCP,
-	  .feature = EMUL_FEAT_RDTSCP },
-	NID(MONITORX, 0), NID(MWAITX, 0), N(0), NID(RDPRU, 0), NID(INVLPGB, 0), NID(TLBSYNC, 0),
+	I0(swapgs, F_ONLY64 | PRIV), FT(rdtsc, EMUL_SP_RDTSCP, RDTSCP, 0), [2 ... 7] = N(0),
 };
 
 static const struct emul_opcode grp7_mem_reg[8][2] = {
-	{ { .exec = em_sgdt, .src = O_M, .id = EMUL_ID_SGDT, .arg = EMUL_GDTR,
-	    .flags = F_DEF | F_UMIP }, RM(grp7_rm0) },
-	{ { .exec = em_sgdt, .src = O_M, .id = EMUL_ID_SIDT, .arg = EMUL_IDTR,
-	    .flags = F_DEF | F_UMIP }, RM(grp7_rm1) },
-	{ { .exec = em_lgdt, .src = O_M, .id = EMUL_ID_LGDT, .arg = EMUL_GDTR,
-	    .flags = F_DEF | F_PRIV }, RM(grp7_rm2) },
-	{ { .exec = em_lgdt, .src = O_M, .id = EMUL_ID_LIDT, .arg = EMUL_IDTR,
-	    .flags = F_DEF | F_PRIV }, RM(grp7_rm3) },
+	{ A1(sgdt, EMUL_GDTR, M, F_UMIP), RM(grp7_rm0) },
+	{ A1(sgdt, EMUL_IDTR, M, F_UMIP), RM(grp7_rm1) },
+	{ A1(lgdt, EMUL_GDTR, M, PRIV), RM(grp7_rm2) },
+	{ A1(lgdt, EMUL_IDTR, M, PRIV), RM(grp7_rm3) },
 	{ U, U },
 	{ N(F_MODRM), N(F_MODRM) },			/* RSTORSSP, SETSSBSY, RDPKRU, ... */
 	{ U, U },
-	{ ID2(invlpg, INVLPG, NONE, M, PRIV), RM(grp7_rm7) },
+	{ I2(invlpg, NONE, M, PRIV), RM(grp7_rm7) },
 };
 
 static const struct emul_opcode grp7[8] = {
 	MOD(grp7_mem_reg[0]), MOD(grp7_mem_reg[1]), MOD(grp7_mem_reg[2]), MOD(grp7_mem_reg[3]),
-	{ .exec = em_smsw, .dst = O_EVW, .id = EMUL_ID_SMSW, .flags = F_DEF | F_UMIP | F_MOV },
-	MOD(grp7_mem_reg[5]), ID2(lmsw, LMSW, NONE, EW, PRIV), MOD(grp7_mem_reg[7]),
+	I1(smsw, EVW, F_UMIP | F_MOV), MOD(grp7_mem_reg[5]), I2(lmsw, NONE, EW, PRIV),
+	MOD(grp7_mem_reg[7]),
 };
 
 static const struct emul_opcode grp8[8] = {
@@ -328,7 +312,7 @@ static const struct emul_opcode grp9_7[2] = { N(F_MODRM), PFX(row_rdpid) };
 
 static const struct emul_opcode grp9[8] = {
 	[1] = I2(cmpxchg8b, NONE, M, LK | F_MEM),
-	[3] = NID(XRSTORS, F_MODRM), N(F_MODRM), NID(XSAVES, F_MODRM), N(F_MODRM), MOD(grp9_7),
+	[3] = N(F_MODRM), N(F_MODRM), N(F_MODRM), N(F_MODRM), MOD(grp9_7),
 };
 
 static const struct emul_opcode row_fxsave[4] = {
@@ -441,11 +425,11 @@ static const struct emul_opcode row_0ff0[4] = {
 };
 
 static const struct emul_opcode row_0f78[4] = {		/* VMREAD; EXTRQ; -; INSERTQ */
-	NID(VMX, F_MODRM), N(F_MODRM | F_IMM16), U, N(F_MODRM | F_IMM16),
+	N(F_MODRM), N(F_MODRM | F_IMM16), U, N(F_MODRM | F_IMM16),
 };
 
 static const struct emul_opcode row_0f79[4] = {
-	NID(VMX, F_MODRM), N(F_MODRM), U, N(F_MODRM),
+	N(F_MODRM), N(F_MODRM), U, N(F_MODRM),
 };
 
 static const struct emul_opcode row_0fb8[4] = {
@@ -467,30 +451,26 @@ static const struct emul_opcode row_0fc3[4] = {
 /* With a register: #UD on AMD, a NOP on Intel. */
 static const struct emul_opcode row_0f0d[2] = { I0(nop, F_MODRM), N(F_MODRM) };
 
-static const struct emul_opcode row_0f09[4] = {
-	SP(WBINVD, PRIV), SP(WBINVD, PRIV), SP(WBINVD, PRIV), SP(WBINVD, PRIV),
-};
-
 const struct emul_opcode emul_map_0f[256] = {
 	[0x00] = GRP(grp6), GRP(grp7), I2(lar, GV, EW, F_PROT), I2(lsl, GV, EW, F_PROT),
-	[0x05] = ID0(syscall, SYSCALL, F_PROT), ID0(clts, CLTS, PRIV), NID(SYSRET, PRIV),
-	[0x08] = SP(INVD, PRIV), PFX(row_0f09),
+	[0x05] = I0(syscall, F_PROT), I0(clts, PRIV), N(PRIV),
+	[0x08] = SP(INVD, PRIV), SP(WBINVD, PRIV),
 	[0x0b] = I0(ud, 0),				/* UD2 */
 	[0x0d] = MOD(row_0f0d), N(0),			/* PREFETCHW; FEMMS */
 	[0x10] = PFX(row_0f10), PFX(row_0f11), PFX(row_0f12), PFX(row_0f13),
 	[0x14 ... 0x15] = N(F_MODRM),
 	[0x16] = PFX(row_0f16), PFX(row_0f17),
 	[0x18 ... 0x1f] = I0(nop, F_MODRM),		/* PREFETCH, hints, NOP */
-	[0x20] = ID2(mov_from_cr, MOV_FROM_CR, RV, NONE, F_MODREG | F_MOV),
-		 ID2(mov_from_dr, MOV_FROM_DR, RV, NONE, F_MODREG | F_MOV),
-		 ID2(mov_to_cr, MOV_TO_CR, NONE, RV, F_MODREG),
-		 ID2(mov_to_dr, MOV_TO_DR, NONE, RV, F_MODREG),
+	[0x20] = I2(mov_from_cr, RV, NONE, F_MODREG | F_MOV),
+		 I2(mov_from_dr, RV, NONE, F_MODREG | F_MOV),
+		 I2(mov_to_cr, NONE, RV, F_MODREG),
+		 I2(mov_to_dr, NONE, RV, F_MODREG),
 	[0x28] = PFX(row_0f28), PFX(row_0f29), N(F_MODRM), PFX(row_0f2b),
 	[0x2c ... 0x2f] = N(F_MODRM),
-	[0x30] = ID0(wrmsr, WRMSR, PRIV),
-	[0x31] = { .exec = em_rdtsc, .flags = F_DEF, .id = EMUL_ID_RDTSC, .arg = EMUL_SP_RDTSC },
-	[0x32] = ID0(rdmsr, RDMSR, PRIV), ID0(rdpmc, RDPMC, 0),
-	[0x34] = ID0(sysenter, SYSENTER, 0), ID0(sysexit, SYSEXIT, PRIV),
+	[0x30] = I0(wrmsr, PRIV),
+	[0x31] = A0(rdtsc, EMUL_SP_RDTSC, 0),
+	[0x32] = I0(rdmsr, PRIV), I0(rdpmc, 0),
+	[0x34] = I0(sysenter, 0), I0(sysexit, PRIV),
 	[0x37] = N(0),					/* GETSEC */
 	[0x40 ... 0x4f] = I2(cmov, GV, EV, 0),
 	[0x50 ... 0x6d] = N(F_MODRM),
@@ -508,7 +488,7 @@ const struct emul_opcode emul_map_0f[256] = {
 	[0xa4] = I3(shld, EV, GV, IBU, 0), I3(shld, EV, GV, CL, 0),
 	[0xa6 ... 0xa7] = N(F_MODRM | F_REG),		/* VIA's PadLock */
 	[0xa8] = A0(push_seg, EMUL_GS, F_D64), A0(pop_seg, EMUL_GS, F_D64),
-	[0xaa] = NID(RSM, 0), I2(bts, EBIT, GV, LK),
+	[0xaa] = N(0), I2(bts, EBIT, GV, LK),
 	[0xac] = I3(shrd, EV, GV, IBU, 0), I3(shrd, EV, GV, CL, 0),
 	[0xae] = GRP(grp15), I2(imul, GV, EV, 0),
 	[0xb0] = I2(cmpxchg, EB, GB, LK), I2(cmpxchg, EV, GV, LK),
@@ -539,7 +519,7 @@ static const struct emul_opcode row_0f382a[4] = {
 	U, FT(simd_load, 0, SSE41, SSEV | F_ALIGN | F_MEM), U, U,	/* MOVNTDQA */
 };
 
-static const struct emul_opcode row_0f3882[4] = { U, NID(INVPCID, F_MODRM | F_MEM), U, U };
+static const struct emul_opcode row_0f3882[4] = { U, N(F_MODRM | F_MEM), U, U };
 
 static const struct emul_opcode row_0f38f0[4] = {	/* MOVBE; CRC32 */
 	FT2(movbe, GV, EV, MOVBE, F_MOV | F_MEM), FT2(movbe, GV, EV, MOVBE, F_MOV | F_MEM),
@@ -556,7 +536,7 @@ const struct emul_opcode emul_map_0f38[256] = {
 	[0x00 ... 0x29] = N(F_MODRM),
 	[0x2a] = PFX(row_0f382a),
 	[0x2b ... 0x7f] = N(F_MODRM),
-	[0x80 ... 0x81] = NID(VMX, F_MODRM | F_MEM),	/* INVEPT, INVVPID */
+	[0x80 ... 0x81] = N(F_MODRM | F_MEM),	/* INVEPT, INVVPID */
 	[0x82] = PFX(row_0f3882),
 	[0x83 ... 0xef] = N(F_MODRM),
 	[0xf0] = PFX(row_0f38f0), PFX(row_0f38f1),

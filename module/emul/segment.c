@@ -7,11 +7,6 @@
  */
 #include "internal.h"
 
-static int sel_fault(struct emul_ctx *ctx, u8 vector, u16 sel)
-{
-	return emul_fault(ctx, vector, sel & ~SEL_RPL);
-}
-
 static void unpack(u64 desc, u16 sel, struct emul_seg *s)
 {
 	s->sel = sel;
@@ -42,9 +37,9 @@ int emul_read_descriptor(struct emul_ctx *ctx, u16 sel, struct emul_seg *s, u64 
 	int r;
 
 	if (sel & SEL_TI && table->attr & EMUL_SEG_UNUSABLE)
-		return sel_fault(ctx, vector, sel);
+		return emul_sel_fault(ctx, vector, sel);
 	if (offset + 7 > table->limit)
-		return sel_fault(ctx, vector, sel);
+		return emul_sel_fault(ctx, vector, sel);
 	*where = table->base + offset;
 	r = emul_read(ctx, *where, &desc, 8, EMUL_ACC_SYSTEM);
 	if (r)
@@ -53,7 +48,7 @@ int emul_read_descriptor(struct emul_ctx *ctx, u16 sel, struct emul_seg *s, u64 
 	if (s->attr & EMUL_SEG_S || !emul_lma(ctx))
 		return EMUL_OK;
 	if (offset + 15 > table->limit)
-		return sel_fault(ctx, vector, sel);
+		return emul_sel_fault(ctx, vector, sel);
 	r = emul_read(ctx, *where + 8, &high, 8, EMUL_ACC_SYSTEM);
 	s->base |= high << 32;
 	return r;
@@ -160,15 +155,16 @@ int emul_load_sreg(struct emul_ctx *ctx, unsigned int sreg, u16 sel)
 	if (r)
 		return r;
 	if (sreg == EMUL_SS ? !emul_ss_allowed(ctx, &s) : !emul_data_allowed(ctx, &s))
-		return sel_fault(ctx, VEC_GP, sel);
+		return emul_sel_fault(ctx, VEC_GP, sel);
 	if (!(s.attr & EMUL_SEG_P))
-		return sel_fault(ctx, sreg == EMUL_SS ? VEC_SS : VEC_NP, sel);
+		return emul_sel_fault(ctx, sreg == EMUL_SS ? VEC_SS : VEC_NP, sel);
 	r = emul_mark_descriptor(ctx, &s, where, EMUL_SEG_ACCESSED);
 	if (!r)
 		emul_seg_update(ctx, sreg, &s);
 	return r;
 }
 
+/* SLDT and STR as well */
 int em_mov_from_seg(struct emul_ctx *ctx)
 {
 	ctx->dst.val = emul_seg(ctx, ctx->insn.op->arg)->sel;
@@ -234,13 +230,6 @@ int em_load_far_ptr(struct emul_ctx *ctx)
 	return r;
 }
 
-/* SLDT, STR */
-int em_sldt(struct emul_ctx *ctx)
-{
-	ctx->dst.val = emul_seg(ctx, ctx->insn.op->arg)->sel;
-	return EMUL_OK;
-}
-
 int em_lldt(struct emul_ctx *ctx)
 {
 	u16 sel = ctx->src.val;
@@ -250,16 +239,16 @@ int em_lldt(struct emul_ctx *ctx)
 
 	if (sel & ~SEL_RPL) {
 		if (sel & SEL_TI)
-			return sel_fault(ctx, VEC_GP, sel);
+			return emul_sel_fault(ctx, VEC_GP, sel);
 		r = emul_read_descriptor(ctx, sel, &s, &where, VEC_GP);
 		if (r)
 			return r;
 		if ((s.attr & (EMUL_SEG_S | EMUL_SEG_TYPE)) != TYPE_LDT)
-			return sel_fault(ctx, VEC_GP, sel);
+			return emul_sel_fault(ctx, VEC_GP, sel);
 		if (!(s.attr & EMUL_SEG_P))
-			return sel_fault(ctx, VEC_NP, sel);
+			return emul_sel_fault(ctx, VEC_NP, sel);
 		if (emul_lma(ctx) && !emul_canonical(ctx, s.base))
-			return sel_fault(ctx, VEC_GP, sel);
+			return emul_sel_fault(ctx, VEC_GP, sel);
 	}
 	emul_seg_update(ctx, EMUL_LDTR, &s);
 	return EMUL_OK;
@@ -276,17 +265,17 @@ int em_ltr(struct emul_ctx *ctx)
 	if (!(sel & ~SEL_RPL))
 		return emul_gp(ctx, 0);
 	if (sel & SEL_TI)
-		return sel_fault(ctx, VEC_GP, sel);
+		return emul_sel_fault(ctx, VEC_GP, sel);
 	r = emul_read_descriptor(ctx, sel, &s, &where, VEC_GP);
 	if (r)
 		return r;
 	type = s.attr & (EMUL_SEG_S | EMUL_SEG_TYPE);
 	if (type != TYPE_TSS && (type != TYPE_TSS16 || emul_lma(ctx)))
-		return sel_fault(ctx, VEC_GP, sel);
+		return emul_sel_fault(ctx, VEC_GP, sel);
 	if (!(s.attr & EMUL_SEG_P))
-		return sel_fault(ctx, VEC_NP, sel);
+		return emul_sel_fault(ctx, VEC_NP, sel);
 	if (emul_lma(ctx) && !emul_canonical(ctx, s.base))
-		return sel_fault(ctx, VEC_GP, sel);
+		return emul_sel_fault(ctx, VEC_GP, sel);
 	r = emul_mark_descriptor(ctx, &s, where, TSS_BUSY);
 	if (!r)
 		emul_seg_update(ctx, EMUL_TR, &s);

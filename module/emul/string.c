@@ -107,64 +107,39 @@ static int scas_one(struct emul_ctx *ctx)
 	return EMUL_OK;
 }
 
-/* REPE goes on while ZF, REPNE while not; @compares says that ZF counts at all. */
-static bool condition_ends(const struct emul_ctx *ctx, bool compares)
-{
-	return compares && !!(ctx->rflags & FLAG_ZF) != (ctx->insn.rep == 0xf3);
-}
-
 /*
- * Before the last iteration the flags stay what they were: a fault in one of the
- * next finds them so.
+ * MOVS, CMPS, STOS, LODS, SCAS.  Before the last iteration the flags stay what they were: a fault in
+ * one of the next finds them so.
  */
-static int repeat(struct emul_ctx *ctx, int (*one)(struct emul_ctx *ctx), bool compares)
+int em_string(struct emul_ctx *ctx)
 {
+	static int (*const elements[8])(struct emul_ctx *ctx) = {
+		[2] = movs_one, cmps_one, [5] = stos_one, lods_one, scas_one,
+	};
+	unsigned int which = ctx->insn.opcode >> 1 & 7, i;
+	bool compares = (which & 3) == 3, while_zf = ctx->insn.rep == 0xf3;
 	u64 rflags = ctx->rflags;
-	unsigned int i;
 	int r;
 
 	if (!ctx->insn.rep)
-		return one(ctx);
+		return elements[which](ctx);
 	if (!offset_of(ctx, EMUL_RCX))
 		return EMUL_OK;
 	for (i = 0; i < EMUL_REP_BUDGET && !ctx->stop; i++) {
-		r = one(ctx);
+		r = elements[which](ctx);
 		if (r && i == 0)
 			return r;
 		if (r)
 			break;
 		emul_reg_add(ctx, EMUL_RCX, -1, ctx->insn.addr_bytes);
-		if (!offset_of(ctx, EMUL_RCX) || condition_ends(ctx, compares))
+		if (!offset_of(ctx, EMUL_RCX))
+			return EMUL_OK;
+		if (compares && while_zf != !!(ctx->rflags & FLAG_ZF))
 			return EMUL_OK;
 	}
 	ctx->rflags = rflags;
 	ctx->more = true;
 	return EMUL_OK;
-}
-
-int em_movs(struct emul_ctx *ctx)
-{
-	return repeat(ctx, movs_one, false);
-}
-
-int em_stos(struct emul_ctx *ctx)
-{
-	return repeat(ctx, stos_one, false);
-}
-
-int em_lods(struct emul_ctx *ctx)
-{
-	return repeat(ctx, lods_one, false);
-}
-
-int em_cmps(struct emul_ctx *ctx)
-{
-	return repeat(ctx, cmps_one, true);
-}
-
-int em_scas(struct emul_ctx *ctx)
-{
-	return repeat(ctx, scas_one, true);
 }
 
 /*

@@ -323,6 +323,7 @@ int emul_switch(struct emul_ctx *ctx, const struct emul_task *task)
 		return r;
 
 	ctx->switched = true;
+	ctx->iret = task->reason == EMUL_TASK_IRET;
 	new.attr |= TSS_BUSY;
 	emul_seg_update(ctx, EMUL_TR, &new);
 	r = ctx->ops->special(ctx, EMUL_SP_TASK, 0);

@@ -9,11 +9,6 @@
  */
 #include "internal.h"
 
-static int sel_fault(struct emul_ctx *ctx, u8 vector, u16 sel)
-{
-	return emul_fault(ctx, vector, sel & ~SEL_RPL);
-}
-
 /*
  * A code segment for a far jump or call (return: false) or a far return or IRET (true), without
  * a change of privilege.
@@ -51,9 +46,9 @@ static int system_target(struct emul_ctx *ctx, const struct emul_seg *s)
 	if (emul_lma(ctx) ||
 	    (type != TYPE_TSS16 && type != TYPE_TSS && type != TYPE_TASK_GATE) ||
 	    emul_dpl(s) < ctx->cpl || emul_dpl(s) < (s->sel & SEL_RPL))
-		return sel_fault(ctx, VEC_GP, s->sel);
+		return emul_sel_fault(ctx, VEC_GP, s->sel);
 	if (!(s->attr & EMUL_SEG_P))
-		return sel_fault(ctx, VEC_NP, s->sel);
+		return emul_sel_fault(ctx, VEC_NP, s->sel);
 	if (type == TYPE_TASK_GATE)
 		task.sel = s->base;
 	return emul_switch(ctx, &task);
@@ -70,13 +65,13 @@ static int load_code_segment(struct emul_ctx *ctx, u16 sel, struct emul_seg *s, 
 	if (r)
 		return r;
 	if (!(s->attr & EMUL_SEG_S))	/* gates and TSSs; on a return it is a fault */
-		return is_return ? sel_fault(ctx, VEC_GP, sel) : system_target(ctx, s);
+		return is_return ? emul_sel_fault(ctx, VEC_GP, sel) : system_target(ctx, s);
 	if (!(s->attr & EMUL_SEG_CODE) || !code_allowed(ctx, s, is_return))
-		return sel_fault(ctx, VEC_GP, sel);
+		return emul_sel_fault(ctx, VEC_GP, sel);
 	if (emul_lma(ctx) && s->attr & EMUL_SEG_L && s->attr & EMUL_SEG_DB)
-		return sel_fault(ctx, VEC_GP, sel);
+		return emul_sel_fault(ctx, VEC_GP, sel);
 	if (!(s->attr & EMUL_SEG_P))
-		return sel_fault(ctx, VEC_NP, sel);
+		return emul_sel_fault(ctx, VEC_NP, sel);
 	s->sel = (sel & ~SEL_RPL) | ctx->cpl;
 	return emul_mark_descriptor(ctx, s, where, EMUL_SEG_ACCESSED);
 }
@@ -161,7 +156,7 @@ static int check_return_rpl(struct emul_ctx *ctx, u16 sel)
 	if (!emul_protected(ctx) || (sel & SEL_RPL) == ctx->cpl)
 		return EMUL_OK;
 	if ((sel & SEL_RPL) < ctx->cpl)
-		return sel_fault(ctx, VEC_GP, sel);
+		return emul_sel_fault(ctx, VEC_GP, sel);
 	return EMUL_UNHANDLEABLE;
 }
 
@@ -223,6 +218,7 @@ int em_iret(struct emul_ctx *ctx)
 
 	if (ctx->mode == EMUL_MODE_VM86)
 		return EMUL_UNHANDLEABLE;
+	ctx->iret = true;
 	if (emul_protected(ctx) && ctx->rflags & FLAG_NT)
 		return return_to_task(ctx);
 	for (i = 0; i < (to_stack ? 5 : 3) && !r; i++)

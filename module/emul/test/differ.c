@@ -328,11 +328,8 @@ static bool excluded(void)
 	const struct emul_insn *insn = &t.ctx.insn;
 	unsigned int sreg;
 
-	switch (insn->id) {
-	case EMUL_ID_SGDT: case EMUL_ID_SIDT: case EMUL_ID_SLDT: case EMUL_ID_STR:
-	case EMUL_ID_SMSW:
+	if (insn->op->flags & F_UMIP)
 		return true;
-	}
 	if (insn->op->exec == em_loop && insn->rep)
 		return true;	/* AMD processors take REPE and REPNE for LOOPE and LOOPNE */
 	if (insn->op->exec == em_mov_to_seg || insn->op->exec == em_load_far_ptr ||
@@ -544,7 +541,8 @@ static void other_operand_of_cmps(void)
 	u64 offset, linear;
 	int r;
 
-	if (ctx->insn.op->exec != em_cmps || t.emul.trap == 1 ||
+	if (ctx->insn.op->exec != em_string || (ctx->insn.opcode & 0xfe) != 0xa6 ||
+	    t.emul.trap == 1 ||
 	    (t.emul.trap == t.native.trap && (t.emul.trap != VEC_PF || t.emul.cr2 == t.native.cr2)))
 		return;
 	memcpy(ctx->gpr, t.emul.gpr, sizeof(ctx->gpr));
