@@ -125,22 +125,21 @@ u32 ioapic_pins_of(const struct ioapic *io, u8 vector)
 }
 
 /**
- * ioapic_eoi - an EOI for interrupts of these pins was broadcast
+ * ioapic_eoi - an EOI for levels of these pins was broadcast
  * @io: the I/O APIC
  * @pins: bitmap, from ioapic_pins_of(); everyone who lowers their level on
  *	an EOI has done so
- * @clear: the interrupt was a level, so remote IRR goes
  *
  * Returns true if a pin is still high after so many EOIs that it is to be
  * sent again only after a while: call ioapic_resume() then.
  */
-bool ioapic_eoi(struct ioapic *io, u32 pins, bool clear)
+bool ioapic_eoi(struct ioapic *io, u32 pins)
 {
 	unsigned int pin;
 	bool storm = false;
 
 	for (pin = 0; pin < IOAPIC_PINS; pin++) {
-		if (!(pins & BIT(pin)) || !clear)
+		if (!(pins & BIT(pin)))
 			continue;
 		io->entry[pin] &= ~IOAPIC_REMOTE_IRR;
 		if ((io->entry[pin] & IOAPIC_MASKED) || !(io->irr & BIT(pin)) ||

@@ -70,7 +70,7 @@ void ioapic_init(struct ioapic *io, const struct ioapic_ops *ops, void *ctx);
 int ioapic_set_level(struct ioapic *io, unsigned int pin, unsigned int source, bool level,
 		     bool want_status);
 u32 ioapic_pins_of(const struct ioapic *io, u8 vector);
-bool ioapic_eoi(struct ioapic *io, u32 pins, bool clear);
+bool ioapic_eoi(struct ioapic *io, u32 pins);
 void ioapic_resume(struct ioapic *io);
 u32 ioapic_read(const struct ioapic *io, unsigned int offset);
 void ioapic_write(struct ioapic *io, unsigned int offset, u32 val);

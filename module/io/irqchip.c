@@ -367,7 +367,7 @@ void mhv_ioapic_eoi(struct mhv_vcpu *vcpu, u8 vector, bool level, bool suppresse
 	if (!level || suppressed)
 		return;
 	raw_spin_lock_irqsave(&ioapic->lock, flags);
-	storm = ioapic_eoi(&ioapic->io, pins, true);
+	storm = ioapic_eoi(&ioapic->io, pins);
 	raw_spin_unlock_irqrestore(&ioapic->lock, flags);
 	if (storm)
 		schedule_delayed_work(&ioapic->storm, STORM_DELAY);

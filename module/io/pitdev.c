@@ -14,6 +14,12 @@
 /* The guest chooses the period; the host must be left with time of its own. */
 #define PIT_MIN_PERIOD_NS	(200 * NSEC_PER_USEC)
 
+/* The counters' ports, or those of the speaker, of which there is the first. */
+struct pitdev {
+	struct mhv_iodev dev;
+	struct mhv_pit *pit;
+};
+
 /**
  * struct mhv_pit - a VM's PIT
  * @lock: of all that follows
@@ -38,8 +44,8 @@ struct mhv_pit {
 	bool reinject;
 	bool acked;
 	u32 pending;
-	struct mhv_iodev dev;
-	struct mhv_iodev speaker;
+	struct pitdev dev;
+	struct pitdev speaker;
 };
 
 static void pit_reset_reinject(struct mhv_pit *pit)
@@ -169,56 +175,34 @@ void mhv_pit_unmasked(struct mhv_vm *vm)
 
 /* ---- ports ---- */
 
-static void pitdev_do_write(struct mhv_pit *pit, gpa_t port, u8 val)
-{
-	u64 now = ktime_get_ns();
-	unsigned long flags;
-
-	raw_spin_lock_irqsave(&pit->lock, flags);
-	if (pit_write(&pit->pit, port, val, now))
-		pit_restart(pit, now);
-	raw_spin_unlock_irqrestore(&pit->lock, flags);
-}
-
-static void pitdev_do_read(struct mhv_pit *pit, gpa_t port, int len, void *data)
-{
-	unsigned long flags;
-
-	memset(data, 0, len);
-	raw_spin_lock_irqsave(&pit->lock, flags);
-	*(u8 *)data = pit_read(&pit->pit, port, ktime_get_ns());
-	raw_spin_unlock_irqrestore(&pit->lock, flags);
-}
-
 static int pitdev_write(struct mhv_iodev *dev, struct mhv_vcpu *vcpu, gpa_t addr,
 			int len, const void *data)
 {
-	pitdev_do_write(container_of(dev, struct mhv_pit, dev), addr, *(u8 *)data);
+	struct mhv_pit *pit = container_of(dev, struct pitdev, dev)->pit;
+	u64 now = ktime_get_ns();
+	unsigned long flags;
+
+	if (addr > PIT_SPEAKER)
+		return -EOPNOTSUPP;
+	raw_spin_lock_irqsave(&pit->lock, flags);
+	if (pit_write(&pit->pit, addr, *(u8 *)data, now))
+		pit_restart(pit, now);
+	raw_spin_unlock_irqrestore(&pit->lock, flags);
 	return 0;
 }
 
 static int pitdev_read(struct mhv_iodev *dev, struct mhv_vcpu *vcpu, gpa_t addr,
 		       int len, void *data)
 {
-	pitdev_do_read(container_of(dev, struct mhv_pit, dev), addr, len, data);
-	return 0;
-}
+	struct mhv_pit *pit = container_of(dev, struct pitdev, dev)->pit;
+	unsigned long flags;
 
-static int speaker_write(struct mhv_iodev *dev, struct mhv_vcpu *vcpu, gpa_t addr,
-			 int len, const void *data)
-{
-	if (addr != PIT_SPEAKER)
+	if (addr > PIT_SPEAKER)
 		return -EOPNOTSUPP;
-	pitdev_do_write(container_of(dev, struct mhv_pit, speaker), addr, *(u8 *)data);
-	return 0;
-}
-
-static int speaker_read(struct mhv_iodev *dev, struct mhv_vcpu *vcpu, gpa_t addr,
-			int len, void *data)
-{
-	if (addr != PIT_SPEAKER)
-		return -EOPNOTSUPP;
-	pitdev_do_read(container_of(dev, struct mhv_pit, speaker), addr, len, data);
+	memset(data, 0, len);
+	raw_spin_lock_irqsave(&pit->lock, flags);
+	*(u8 *)data = pit_read(&pit->pit, addr, ktime_get_ns());
+	raw_spin_unlock_irqrestore(&pit->lock, flags);
 	return 0;
 }
 
@@ -227,18 +211,13 @@ static const struct mhv_iodev_ops pitdev_ops = {
 	.write = pitdev_write,
 };
 
-static const struct mhv_iodev_ops speaker_ops = {
-	.read = speaker_read,
-	.write = speaker_write,
-};
-
 /* ---- ioctls ---- */
 
 static void pit_unplug(struct mhv_vm *vm, struct mhv_pit *pit)
 {
 	mutex_lock(&vm->slots_lock);
-	mhv_iobus_remove(vm, MHV_BUS_PIO, &pit->dev);
-	mhv_iobus_remove(vm, MHV_BUS_PIO, &pit->speaker);
+	mhv_iobus_remove(vm, MHV_BUS_PIO, &pit->dev.dev);
+	mhv_iobus_remove(vm, MHV_BUS_PIO, &pit->speaker.dev);
 	mutex_unlock(&vm->slots_lock);
 }
 
@@ -247,9 +226,9 @@ static int pit_plug(struct mhv_vm *vm, struct mhv_pit *pit, bool speaker)
 	int ret;
 
 	mutex_lock(&vm->slots_lock);
-	ret = mhv_iobus_add(vm, MHV_BUS_PIO, PIT_PORT, PIT_PORTS, &pit->dev);
+	ret = mhv_iobus_add(vm, MHV_BUS_PIO, PIT_PORT, PIT_PORTS, &pit->dev.dev);
 	if (!ret && speaker)
-		ret = mhv_iobus_add(vm, MHV_BUS_PIO, PIT_SPEAKER, 4, &pit->speaker);
+		ret = mhv_iobus_add(vm, MHV_BUS_PIO, PIT_SPEAKER, 4, &pit->speaker.dev);
 	mutex_unlock(&vm->slots_lock);
 	return ret;
 }
@@ -273,8 +252,8 @@ int mhv_pit_create(struct mhv_vm *vm, u32 flags)
 		return -ENOMEM;
 	raw_spin_lock_init(&pit->lock);
 	pit->vm = vm;
-	pit->dev.ops = &pitdev_ops;
-	pit->speaker.ops = &speaker_ops;
+	pit->dev = (struct pitdev){ { &pitdev_ops }, pit };
+	pit->speaker = pit->dev;
 	pit->reinject = true;
 	pit_init(&pit->pit, ktime_get_ns());
 	pit_reset_reinject(pit);

@@ -134,8 +134,7 @@ static void test_edge(struct kunit *test)
 	ioapic_set_level(&r->io, 5, 0, true, false);
 	KUNIT_EXPECT_EQ(test, r->sent, 2U);
 	/* An EOI sends no edge again. */
-	ioapic_eoi(&r->io, BIT(5), false);
-	ioapic_eoi(&r->io, BIT(5), true);
+	ioapic_eoi(&r->io, BIT(5));
 	KUNIT_EXPECT_EQ(test, r->sent, 2U);
 	/* Masked, an edge is lost. */
 	ioapic_set_level(&r->io, 5, 0, false, false);
@@ -156,20 +155,17 @@ static void test_level(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, r->sent, 1U);
 	/* Still high at the EOI: again, remote IRR too. */
 	ioapic_set_level(&r->io, 9, 0, false, false);
-	ioapic_eoi(&r->io, ioapic_pins_of(&r->io, 0x39), true);
+	ioapic_eoi(&r->io, ioapic_pins_of(&r->io, 0x39));
 	KUNIT_EXPECT_EQ(test, r->sent, 2U);
 	KUNIT_EXPECT_TRUE(test, r->io.entry[9] & IOAPIC_REMOTE_IRR);
 	/* Low at the EOI: over. */
 	ioapic_set_level(&r->io, 9, 1, false, false);
-	ioapic_eoi(&r->io, BIT(9), true);
+	ioapic_eoi(&r->io, BIT(9));
 	KUNIT_EXPECT_EQ(test, r->sent, 2U);
 	KUNIT_EXPECT_FALSE(test, r->io.entry[9] & IOAPIC_REMOTE_IRR);
 	/* An EOI of other pins is none of this one. */
 	ioapic_set_level(&r->io, 9, 0, true, false);
-	ioapic_eoi(&r->io, ~(u32)BIT(9), true);
-	KUNIT_EXPECT_TRUE(test, r->io.entry[9] & IOAPIC_REMOTE_IRR);
-	/* An EOI that a directed one suppresses: remote IRR stays. */
-	ioapic_eoi(&r->io, BIT(9), false);
+	ioapic_eoi(&r->io, ~(u32)BIT(9));
 	KUNIT_EXPECT_TRUE(test, r->io.entry[9] & IOAPIC_REMOTE_IRR);
 	/* Made an edge and back, as guests do in the place of an EOI register. */
 	entry(r, 9, IOAPIC_MASKED | 0x39);
@@ -187,10 +183,10 @@ static void test_level_masked(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, r->sent, 1U);
 	KUNIT_EXPECT_EQ(test, r->unmasked, (u32)BIT(10));
 	/* Nobody took it: not in service anywhere, so no remote IRR. */
-	ioapic_eoi(&r->io, BIT(10), true);
+	ioapic_eoi(&r->io, BIT(10));
 	r->answer = 0;
 	ioapic_set_level(&r->io, 10, 0, false, false);
-	ioapic_eoi(&r->io, BIT(10), true);
+	ioapic_eoi(&r->io, BIT(10));
 	ioapic_set_level(&r->io, 10, 0, true, false);
 	KUNIT_EXPECT_FALSE(test, r->io.entry[10] & IOAPIC_REMOTE_IRR);
 }
@@ -204,15 +200,15 @@ static void test_storm(struct kunit *test)
 	entry(r, 11, IOAPIC_LEVEL | 0x3b);
 	ioapic_set_level(&r->io, 11, 0, true, false);
 	for (i = 1; i < STORM_EOIS; i++)
-		KUNIT_ASSERT_FALSE(test, ioapic_eoi(&r->io, BIT(11), true));
+		KUNIT_ASSERT_FALSE(test, ioapic_eoi(&r->io, BIT(11)));
 	sent = r->sent;
-	KUNIT_EXPECT_TRUE(test, ioapic_eoi(&r->io, BIT(11), true));
+	KUNIT_EXPECT_TRUE(test, ioapic_eoi(&r->io, BIT(11)));
 	KUNIT_EXPECT_EQ(test, r->sent, sent);
 	ioapic_resume(&r->io);
 	KUNIT_EXPECT_EQ(test, r->sent, sent + 1);
 	/* One that found it low begins anew. */
 	ioapic_set_level(&r->io, 11, 0, false, false);
-	ioapic_eoi(&r->io, BIT(11), true);
+	ioapic_eoi(&r->io, BIT(11));
 	KUNIT_EXPECT_EQ(test, r->io.eois[11], 0U);
 }
 
@@ -263,7 +259,7 @@ static void test_state(struct kunit *test)
 		ioapic_set_state(&r->io, &a);
 		for (j = 0; j < 0x100; j++)
 			get(r, j);
-		ioapic_eoi(&r->io, ~0, true);
+		ioapic_eoi(&r->io, ~0);
 		KUNIT_EXPECT_LE(test, r->io.select, 0xffU);
 	}
 }
@@ -288,7 +284,7 @@ static void test_invariants(struct kunit *test)
 			set(r, 0x10 + 2 * pin, mhv_kunit_random(&seed) & 0x1ffff);
 			break;
 		case 2:
-			ioapic_eoi(&r->io, BIT(pin), x >> 13 & 1);
+			ioapic_eoi(&r->io, BIT(pin));
 			break;
 		case 3:
 			ioapic_resume(&r->io);
