@@ -85,17 +85,17 @@ static int set_slot(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
 	return 0;
 }
 
-static int get_state(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
+static int get_field(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
 {
 	mhv_state_need(vcpu, a->row->group);
-	*val = *(u64 *)((void *)&vcpu->state + a->row->where);
+	*val = *(u64 *)((void *)vcpu + a->row->where);
 	return 0;
 }
 
-static int set_state(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
+static int set_field(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
 {
 	mhv_state_change(vcpu, a->row->group);
-	*(u64 *)((void *)&vcpu->state + a->row->where) = val;
+	*(u64 *)((void *)vcpu + a->row->where) = val;
 	return 0;
 }
 
@@ -110,12 +110,6 @@ static int get_tsc(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
 static int set_tsc(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
 {
 	mhv_tsc_write(vcpu, val, a->host);
-	return 0;
-}
-
-static int get_tsc_adjust(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
-{
-	*val = vcpu->clock.tsc_adjust;
 	return 0;
 }
 
@@ -140,12 +134,6 @@ static int set_tsc_deadline(struct mhv_vcpu *vcpu, const struct msr_access *a, u
 {
 	if (vcpu->lapic)
 		mhv_lapic_set_tscdeadline(vcpu, val);
-	return 0;
-}
-
-static int get_tsc_aux(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
-{
-	*val = vcpu->tsc_aux;
 	return 0;
 }
 
@@ -267,7 +255,7 @@ static int set_sysenter(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 v
 		val = (u64)((s64)(val << 16) >> 16);
 	else
 		val = (u32)val;
-	return set_state(vcpu, a, val);
+	return set_field(vcpu, a, val);
 }
 
 static bool pat_valid(u64 val)
@@ -285,13 +273,7 @@ static bool pat_valid(u64 val)
 
 static int set_pat(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
 {
-	return pat_valid(val) ? set_state(vcpu, a, val) : 1;
-}
-
-static int get_apic_base(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
-{
-	*val = vcpu->apic_base;
-	return 0;
+	return pat_valid(val) ? set_field(vcpu, a, val) : 1;
 }
 
 static int set_apic_base(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
@@ -309,19 +291,7 @@ static int set_x2apic(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val
 	return vcpu->lapic ? mhv_lapic_msr_write(vcpu, a->index, val) : 1;
 }
 
-static int get_xss(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
-{
-	*val = vcpu->xss;
-	return 0;
-}
-
 /* ---- what guests are told of the CPU, and may tell it ---- */
-
-static int get_misc_enable(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
-{
-	*val = vcpu->misc_enable;
-	return 0;
-}
 
 #define MISC_ENABLE_RO	(MSR_IA32_MISC_ENABLE_PEBS_UNAVAIL | MSR_IA32_MISC_ENABLE_BTS_UNAVAIL)
 
@@ -428,12 +398,6 @@ static int set_de_cfg(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val
 
 /* ---- speculation control ---- */
 
-static int get_spec_ctrl(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
-{
-	*val = vcpu->spec_ctrl;
-	return 0;
-}
-
 /* Which bits are reserved differs from CPU to CPU: ask this one. */
 static bool spec_ctrl_valid(u64 val)
 {
@@ -514,7 +478,8 @@ static int set_mtrr_var(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 v
 
 /* ---- the rows ---- */
 
-#define STATE(field, g)	.where = offsetof(struct mhv_state, field), .group = MHV_G_##g
+#define FIELD(f)	.where = offsetof(struct mhv_vcpu, f), .get = get_field
+#define STATE(f, g)	FIELD(state.f), .group = MHV_G_##g
 
 static const struct msr_row rows[] = {
 	/* Machine check as the Pentium had it. */
@@ -525,15 +490,15 @@ static const struct msr_row rows[] = {
 	{ MSR_KVM_SYSTEM_TIME, .flags = MSR_LISTED, .get = get_system_time,
 	  .set = set_system_time },
 	{ MSR_IA32_PLATFORM_ID, .get = get_zero },
-	{ MSR_IA32_APICBASE, .get = get_apic_base, .set = set_apic_base },
+	{ MSR_IA32_APICBASE, FIELD(apic_base), .set = set_apic_base },
 	{ MSR_IA32_EBL_CR_POWERON, .get = get_zero },
 	{ MSR_EBC_FREQUENCY_ID, .get = get_constant },
 	{ MSR_SMI_COUNT, .flags = MSR_LISTED | MSR_HOST_SET, .where = SLOT_SMI_COUNT,
 	  .get = get_slot, .set = set_slot },
-	{ MSR_IA32_TSC_ADJUST, .flags = MSR_LISTED, .get = get_tsc_adjust,
+	{ MSR_IA32_TSC_ADJUST, .flags = MSR_LISTED, FIELD(clock.tsc_adjust),
 	  .set = set_tsc_adjust },
 	{ MSR_IA32_SPEC_CTRL, .flags = MSR_LISTED | MSR_NEED_SPEC,
-	  .feature = MHV_GUEST_SPEC_CTRL, .get = get_spec_ctrl, .set = set_spec_ctrl },
+	  .feature = MHV_GUEST_SPEC_CTRL, FIELD(spec_ctrl), .set = set_spec_ctrl },
 	{ MSR_IA32_PRED_CMD, .feature = MHV_GUEST_PRED_CMD, .set = set_pred_cmd },
 	{ MSR_IA32_UCODE_WRITE, .set = set_ignore },
 	{ MSR_IA32_UCODE_REV, .flags = MSR_LISTED | MSR_FEATURE, .where = SLOT_UCODE_REV,
@@ -551,11 +516,11 @@ static const struct msr_row rows[] = {
 	{ MSR_MISC_FEATURES_ENABLES, .flags = MSR_LISTED, .where = SLOT_MISC_FEATURES,
 	  .get = get_slot, .set = set_misc_features },
 	{ MSR_IA32_SYSENTER_CS, .flags = MSR_LISTED, STATE(sysenter_cs, SYSMSR),
-	  .get = get_state, .set = set_state },
+	  .set = set_field },
 	{ MSR_IA32_SYSENTER_ESP, .flags = MSR_LISTED, STATE(sysenter_esp, SYSMSR),
-	  .get = get_state, .set = set_sysenter },
+	  .set = set_sysenter },
 	{ MSR_IA32_SYSENTER_EIP, .flags = MSR_LISTED, STATE(sysenter_eip, SYSMSR),
-	  .get = get_state, .set = set_sysenter },
+	  .set = set_sysenter },
 	{ MSR_IA32_MCG_CAP, .get = mce_get_cap },
 	{ MSR_IA32_MCG_STATUS, .flags = MSR_LISTED, .get = mce_get_status,
 	  .set = mce_set_status },
@@ -563,7 +528,7 @@ static const struct msr_row rows[] = {
 	{ MSR_P6_EVNTSEL0, .nr = 2, .get = get_zero, .set = set_ignore },
 	{ MSR_IA32_PERF_STATUS, .get = get_constant },
 	{ MSR_IA32_PERF_CTL, .get = get_zero },
-	{ MSR_IA32_MISC_ENABLE, .flags = MSR_LISTED, .get = get_misc_enable,
+	{ MSR_IA32_MISC_ENABLE, .flags = MSR_LISTED, FIELD(misc_enable),
 	  .set = set_misc_enable },
 	/* No last-branch records: a guest may write what it likes to the control. */
 	{ MSR_IA32_DEBUGCTLMSR, .get = get_zero, .set = set_ignore },
@@ -580,8 +545,7 @@ static const struct msr_row rows[] = {
 	  .set = set_mtrr_fixed },
 	{ MSR_IA32_PERF_CAPABILITIES, .flags = MSR_FEATURE | MSR_HOST_SET,
 	  .get = get_host_zero, .set = set_zero },
-	{ MSR_IA32_CR_PAT, .flags = MSR_LISTED, STATE(pat, SYSMSR), .get = get_state,
-	  .set = set_pat },
+	{ MSR_IA32_CR_PAT, .flags = MSR_LISTED, STATE(pat, SYSMSR), .set = set_pat },
 	{ MSR_IA32_MC0_CTL2, .nr = MHV_MCE_BANKS, .get = mce_get_ctl2, .set = mce_set_ctl2 },
 	{ MSR_MTRRdefType, .where = SLOT_MTRR_DEFTYPE, .get = get_slot,
 	  .set = set_mtrr_deftype },
@@ -597,7 +561,7 @@ static const struct msr_row rows[] = {
 	  .set = set_tsc_deadline },
 	{ 0x800, .nr = 0x100, .get = get_x2apic, .set = set_x2apic },
 	/* No supervisor state component can be given. */
-	{ MSR_IA32_XSS, .feature = MHV_GUEST_XSAVES, .get = get_xss, .set = set_zero },
+	{ MSR_IA32_XSS, .feature = MHV_GUEST_XSAVES, FIELD(xss), .set = set_zero },
 
 	{ MSR_KVM_WALL_CLOCK_NEW, .flags = MSR_LISTED, .get = get_wall_clock,
 	  .set = set_wall_clock },
@@ -609,22 +573,20 @@ static const struct msr_row rows[] = {
 	  .set = set_poll_control },
 
 	{ MSR_EFER, .get = get_efer, .set = set_efer },
-	{ MSR_STAR, .flags = MSR_LISTED, STATE(star, SYSMSR), .get = get_state,
-	  .set = set_state },
+	{ MSR_STAR, .flags = MSR_LISTED, STATE(star, SYSMSR), .set = set_field },
 	{ MSR_LSTAR, .flags = MSR_LISTED | MSR_CANONICAL, STATE(lstar, SYSMSR),
-	  .get = get_state, .set = set_state },
+	  .set = set_field },
 	{ MSR_CSTAR, .flags = MSR_LISTED | MSR_CANONICAL, STATE(cstar, SYSMSR),
-	  .get = get_state, .set = set_state },
-	{ MSR_SYSCALL_MASK, .flags = MSR_LISTED, STATE(sfmask, SYSMSR), .get = get_state,
-	  .set = set_state },
+	  .set = set_field },
+	{ MSR_SYSCALL_MASK, .flags = MSR_LISTED, STATE(sfmask, SYSMSR), .set = set_field },
 	{ MSR_FS_BASE, .flags = MSR_CANONICAL, .where = MHV_FS, .get = get_seg_base,
 	  .set = set_seg_base },
 	{ MSR_GS_BASE, .flags = MSR_CANONICAL, .where = MHV_GS, .get = get_seg_base,
 	  .set = set_seg_base },
 	{ MSR_KERNEL_GS_BASE, .flags = MSR_LISTED | MSR_CANONICAL,
-	  STATE(kernel_gs_base, SYSMSR), .get = get_state, .set = set_state },
+	  STATE(kernel_gs_base, SYSMSR), .set = set_field },
 	{ MSR_TSC_AUX, .flags = MSR_LISTED | MSR_NEED_AUX, .feature = MHV_GUEST_TSC_AUX,
-	  .get = get_tsc_aux, .set = set_tsc_aux },
+	  FIELD(tsc_aux), .set = set_tsc_aux },
 
 	{ MSR_K7_EVNTSEL0, .nr = 4, .get = get_zero, .set = set_ignore },
 	{ MSR_K7_PERFCTR0, .nr = 4, .get = get_zero, .set = set_ignore },

@@ -14,8 +14,8 @@ struct msr_access;
  * @index: the first
  * @nr: how many; 0 counts as 1
  * @flags: MSR_*
- * @where: for the handlers: a slot, or an offset into struct mhv_state
- * @group: the state group of that offset
+ * @where: for the handlers: a slot, or an offset into struct mhv_vcpu
+ * @group: the state group of that offset, 0 if it is in none
  * @feature: the guest may access it only with this of enum mhv_guest_feature
  * @get: 0 with *val filled, or 1; NULL: reading faults
  * @set: 0, or 1; NULL: writing faults
