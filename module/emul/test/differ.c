@@ -516,6 +516,12 @@ static bool same_selector(u16 a, u16 b)
 	return a == b || (a < 4 && b < 4);
 }
 
+/* CMPS (A6h) or SCAS (AEh) */
+static bool is_comparison(unsigned int opcode)
+{
+	return t.ctx.insn.op->exec == em_string && (t.ctx.insn.opcode & 0xfe) == opcode;
+}
+
 /* Flags that the manual leaves undefined, where the emulator does not ask the processor. */
 static u64 undefined_flags(void)
 {
@@ -527,6 +533,9 @@ static u64 undefined_flags(void)
 		return FLAG_OF | FLAG_SF | FLAG_ZF | FLAG_PF;
 	if (op->exec == em_aam || op->exec == em_aad)
 		return FLAG_OF | FLAG_AF | FLAG_CF;
+	/* A fault finds the last iteration's on AMD's processors, those of before on Intel's. */
+	if ((is_comparison(0xa6) || is_comparison(0xae)) && t.native.trap)
+		return FLAGS_ARITH;
 	return 0;
 }
 
@@ -541,8 +550,7 @@ static void other_operand_of_cmps(void)
 	u64 offset, linear;
 	int r;
 
-	if (ctx->insn.op->exec != em_string || (ctx->insn.opcode & 0xfe) != 0xa6 ||
-	    t.emul.trap == 1 ||
+	if (!is_comparison(0xa6) || t.emul.trap == 1 ||
 	    (t.emul.trap == t.native.trap && (t.emul.trap != VEC_PF || t.emul.cr2 == t.native.cr2)))
 		return;
 	memcpy(ctx->gpr, t.emul.gpr, sizeof(ctx->gpr));
