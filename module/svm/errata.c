@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * What some of AMD's CPUs need so that no guest can make them fail.
+ * What some of AMD's CPUs need so that no guest can make them fail, or learn what it may not.
  * Entered from svm.c.
  * No locks.
  * AMD, Revision Guide for Family 10h Processors, erratum 383; SEV-SNP, Linux's host support.
@@ -46,18 +46,39 @@ struct page *svm_alloc_page(int node, gfp_t gfp)
 }
 
 /**
- * svm_prepare_383() - have a CPU with erratum 383 report it as a machine check that can be told
+ * svm_errata_on() - make this CPU ready for guests
  *
- * A guest that changes the size of pages can give such a CPU two translations of one address.
+ * With erratum 383, a guest that changes the size of pages can have two translations of one
+ * address: that is to be a machine check that can be told from others.
  *
- * Context: interrupts off, on each CPU as SVM is switched on.
+ * Where guests can steer what the host's returns speculate on (SRSO), the kernel may have chosen
+ * a bit that makes the CPU speculate less, to be set while there are guests.
+ *
+ * Context: interrupts off, as SVM is switched on.
  */
-void svm_prepare_383(void)
+void svm_errata_on(void)
 {
 	u64 val;
 
 	if (boot_cpu_has_bug(X86_BUG_AMD_TLB_MMATCH) && !rdmsrl_safe(MSR_AMD64_DC_CFG, &val))
 		wrmsrl_safe(MSR_AMD64_DC_CFG, val | DC_CFG_383);
+#ifdef X86_FEATURE_SRSO_BP_SPEC_REDUCE
+	if (cpu_feature_enabled(X86_FEATURE_SRSO_BP_SPEC_REDUCE))
+		msr_set_bit(MSR_ZEN4_BP_CFG, MSR_ZEN4_BP_CFG_BP_SPEC_REDUCE_BIT);
+#endif
+}
+
+/**
+ * svm_errata_off() - there will be no more guests
+ *
+ * Context: interrupts off, as SVM is switched off; in a crash as well.
+ */
+void svm_errata_off(void)
+{
+#ifdef X86_FEATURE_SRSO_BP_SPEC_REDUCE
+	if (cpu_feature_enabled(X86_FEATURE_SRSO_BP_SPEC_REDUCE))
+		msr_clear_bit(MSR_ZEN4_BP_CFG, MSR_ZEN4_BP_CFG_BP_SPEC_REDUCE_BIT);
+#endif
 }
 
 /* Then the machine is sound once the error is cleared, and what was cached of translations gone. */

@@ -217,7 +217,7 @@ static int svm_cpu_on(void)
 	/* An earlier kernel may have left another. */
 	if (boot_cpu_has(X86_FEATURE_TSCRATEMSR))
 		wrmsrl(MSR_AMD64_TSC_RATIO, SVM_TSC_RATIO_DEFAULT);
-	svm_prepare_383();
+	svm_errata_on();
 	/* The counters can tell the host from guests by now, if perf wants it. */
 	amd_pmu_enable_virt();
 	/* The first entry here starts a generation, which flushes every ASID. */
@@ -250,6 +250,7 @@ static void svm_cpu_off(void)
 	svm_stgi();
 	wrmsrl(MSR_VM_HSAVE_PA, 0);
 	wrmsrl(MSR_EFER, efer & ~EFER_SVME);
+	svm_errata_off();
 	amd_pmu_disable_virt();
 }
 
@@ -606,6 +607,7 @@ static noinline void svm_return_dr(struct svm_vcpu *svm)
 	svm->dr_lent = false;
 	mhv_read_dr(state->dr);
 	set_debugreg(0, 7);
+	set_debugreg(DR6_RESERVED, 6);
 	/* A #DB that exits has its own bits only: exit_db() is to see those. */
 	if (vmcb->control.exit_code != SVM_EXIT_EXCP_BASE + X86_TRAP_DB)
 		state->dr6 = vmcb->save.dr6;
@@ -740,6 +742,20 @@ static noinline void svm_after_special(struct svm_vcpu *svm)
 	mhv_request(&svm->vcpu, MHV_REQ_EVENT);
 }
 
+/*
+ * The cause of a #DB is in the VMCB.  It is in the CPU as well: the kernel would
+ * take it for one of the next #DB's.
+ */
+static noinline void svm_after_exception(struct mhv_vcpu *vcpu)
+{
+	u32 vector = to_svm(vcpu)->vmcb->control.exit_code - SVM_EXIT_EXCP_BASE;
+
+	if (vector == X86_TRAP_DB)
+		set_debugreg(DR6_RESERVED, 6);
+	else if (vector == X86_TRAP_MC)
+		svm_machine_check(vcpu);
+}
+
 /* The CPU refused the entry; it may not even have flushed what it was to. */
 static noinline void svm_entry_refused(struct svm_vcpu *svm, struct svm_cpu *sc)
 {
@@ -789,8 +805,8 @@ static void svm_run(struct mhv_vcpu *vcpu)
 		svm_after_special(svm);
 	if (unlikely(c->exit_int_info & SVM_EXITINTINFO_VALID))
 		svm_note_reinject(vcpu, c->exit_int_info, c->exit_int_info_err);
-	if (unlikely(c->exit_code == SVM_EXIT_EXCP_BASE + X86_TRAP_MC))
-		svm_machine_check(vcpu);
+	if (unlikely(c->exit_code - SVM_EXIT_EXCP_BASE < 32))
+		svm_after_exception(vcpu);
 	if (unlikely(c->exit_code == (u32)SVM_EXIT_ERR))
 		svm_entry_refused(svm, sc);
 }

@@ -76,7 +76,8 @@ void svm_state_store(struct mhv_vcpu *vcpu, u32 groups);
 
 /* errata.c */
 struct page *svm_alloc_page(int node, gfp_t gfp);
-void svm_prepare_383(void);
+void svm_errata_on(void);
+void svm_errata_off(void);
 void svm_machine_check(struct mhv_vcpu *vcpu);
 
 /* svm.c, for exits.c */
