@@ -20,6 +20,8 @@
  * @tsc_ratio_frac_bits: fraction bits of the scaling ratio
  * @tsc_max_ratio: the largest ratio
  * @decode_flags: EMUL_DEC_*: where instruction sets differ
+ * @lacks: MHV_GUEST_* of INVPCID, TSC_AUX (RDTSCP, RDPID) and XSAVES, if guests
+ *	cannot have them though the CPU does
  * @spec_ctrl: IA32_SPEC_CTRL can be given to guests
  * @disable_exits: KVM_X86_DISABLE_EXITS_* that vm->disabled_exits may have
  * @pdptr_cached: the CPU keeps the PDPTEs of PAE paging that it loaded with CR3
@@ -40,6 +42,7 @@ struct mhv_caps {
 	bool de_cfg;
 	u8 disable_exits;
 	u8 tsc_ratio_frac_bits;
+	u32 lacks;
 	u64 tsc_max_ratio;
 	u64 ucode_rev;
 };

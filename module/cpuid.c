@@ -116,9 +116,18 @@ static void fix_6(struct kvm_cpuid_entry2 *e)
 	e->eax = BIT(2);	/* ARAT: the emulated timer never stops */
 }
 
+/* Take a bit away if that is what the backend cannot give guests. */
+static void drop_lacking(u32 *reg, u32 bit, u32 feature)
+{
+	if (mhv_backend->caps.lacks & feature)
+		*reg &= ~bit;
+}
+
 static void fix_7(struct kvm_cpuid_entry2 *e)
 {
 	e->eax = min(e->eax, 2u);
+	drop_lacking(&e->ebx, F(INVPCID), MHV_GUEST_INVPCID);
+	drop_lacking(&e->ecx, F(RDPID), MHV_GUEST_TSC_AUX);
 	/* Emulated: both MSRs are plain values to us. */
 	e->ebx |= F(TSC_ADJUST);
 	e->edx |= F(ARCH_CAPABILITIES);
@@ -145,6 +154,7 @@ static void fix_d_0(struct kvm_cpuid_entry2 *e)
 
 static void fix_d_1(struct kvm_cpuid_entry2 *e)
 {
+	drop_lacking(&e->eax, F(XSAVES), MHV_GUEST_XSAVES);
 	e->ebx = e->eax & (F(XSAVES) | F(XSAVEC)) ? xstate_size(host_xcr0, true) : 0;
 }
 
@@ -181,6 +191,11 @@ static void fix_extended_max(struct kvm_cpuid_entry2 *e)
 	if (e->eax >= 0x8000001d && (boot_cpu_has(X86_FEATURE_LFENCE_RDTSC) ||
 				     !boot_cpu_has_bug(X86_BUG_NULL_SEG)))
 		e->eax = 0x80000021;
+}
+
+static void fix_80000001(struct kvm_cpuid_entry2 *e)
+{
+	drop_lacking(&e->edx, F(RDTSCP), MHV_GUEST_TSC_AUX);
 }
 
 static void fix_80000008(struct kvm_cpuid_entry2 *e)
@@ -294,7 +309,8 @@ static const struct cpuid_row rows[] = {
 	  .fix = fix_extended_max },
 	{ .leaf = 0x80000001, .reg = { RAW(~0u), RAW(0xf000ffff),
 				       WORD(CPUID_8000_0001_ECX, MASK_E1_ECX),
-				       WORD(CPUID_8000_0001_EDX, MASK_E1_EDX) } },
+				       WORD(CPUID_8000_0001_EDX, MASK_E1_EDX) },
+	  .fix = fix_80000001 },
 	{ .leaf = 0x80000006, .reg = { RAW(~0u), RAW(~0u), RAW(~0u), RAW(0xfffcffff) } },
 	{ .leaf = 0x80000007, .reg = { [EDX] = RAW(BIT(8)) } },	/* invariant TSC */
 	{ .leaf = 0x80000008, .reg = { RAW(0xffff), WORD(CPUID_8000_0008_EBX, MASK_E8_EBX),

@@ -615,7 +615,8 @@ static const struct msr_row rows[] = {
 static bool row_usable(const struct msr_row *row)
 {
 	if (row->flags & MSR_NEED_AUX)
-		return boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID);
+		return !(mhv_backend->caps.lacks & MHV_GUEST_TSC_AUX) &&
+		       (boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID));
 	if (row->flags & MSR_NEED_SPEC)
 		return mhv_backend->caps.spec_ctrl;
 	return true;

@@ -9,11 +9,19 @@
 #include "backend.h"
 #include "msr.h"
 
+/* A kernel that does not know of these has nothing to say of them. */
+#ifndef ARCH_CAP_BHI_NO
+#define ARCH_CAP_BHI_NO		0
+#endif
+#ifndef ARCH_CAP_RFDS_CLEAR
+#define ARCH_CAP_RFDS_CLEAR	0
+#endif
+
 #define ARCH_CAPS_PASSED	(ARCH_CAP_RDCL_NO | ARCH_CAP_IBRS_ALL | ARCH_CAP_RSBA |		\
 				 ARCH_CAP_SSB_NO | ARCH_CAP_MDS_NO | ARCH_CAP_PSCHANGE_MC_NO |	\
 				 ARCH_CAP_SBDR_SSDP_NO | ARCH_CAP_FBSDP_NO |			\
 				 ARCH_CAP_PSDP_NO | ARCH_CAP_FB_CLEAR | ARCH_CAP_RRSBA | \
-				 ARCH_CAP_PBRSB_NO)
+				 ARCH_CAP_PBRSB_NO | ARCH_CAP_BHI_NO | ARCH_CAP_RFDS_CLEAR)
 
 /**
  * mhv_arch_capabilities - what guests may know of the CPU's faults
@@ -42,7 +50,7 @@ u64 mhv_arch_capabilities(void)
 	if (boot_cpu_has(X86_FEATURE_RTM) && !boot_cpu_has_bug(X86_BUG_TAA))
 		val |= ARCH_CAP_TAA_NO;
 #ifdef ARCH_CAP_GDS_NO
-	if (!boot_cpu_has_bug(X86_BUG_GDS))
+	if (!boot_cpu_has_bug(X86_BUG_GDS) || gds_ucode_mitigated())
 		val |= ARCH_CAP_GDS_NO;
 #endif
 #ifdef ARCH_CAP_RFDS_NO

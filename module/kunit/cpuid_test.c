@@ -93,6 +93,24 @@ static void test_supported(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, xstate_size(3, true), 576U);
 }
 
+/* The CPU has it, but cannot let guests have it. */
+static void test_lacks(struct kunit *test)
+{
+	struct kvm_cpuid_entry2 e = { .eax = ~0u, .ebx = ~0u, .ecx = ~0u, .edx = ~0u }, all = e;
+
+	fix_80000001(&e);
+	KUNIT_EXPECT_EQ(test, e.edx, ~0u);
+	mhv_kunit_backend.caps.lacks = MHV_GUEST_INVPCID | MHV_GUEST_TSC_AUX | MHV_GUEST_XSAVES;
+	fix_80000001(&e);
+	KUNIT_EXPECT_EQ(test, e.edx, (u32)~F(RDTSCP));
+	fix_7(&e);
+	KUNIT_EXPECT_EQ(test, e.ebx, (u32)~F(INVPCID));
+	KUNIT_EXPECT_EQ(test, e.ecx, (u32)~F(RDPID));
+	fix_d_1(&all);
+	KUNIT_EXPECT_EQ(test, all.eax, (u32)~F(XSAVES));
+	mhv_kunit_backend.caps.lacks = 0;
+}
+
 static void give(struct kunit *test, struct mhv_vcpu *vcpu, const struct kvm_cpuid_entry2 *e,
 		 u32 nr)
 {
@@ -264,6 +282,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(test_rows),
 	KUNIT_CASE(test_never),
 	KUNIT_CASE(test_supported),
+	KUNIT_CASE(test_lacks),
 	KUNIT_CASE(test_lookup),
 	KUNIT_CASE(test_absent),
 	KUNIT_CASE(test_features),

@@ -224,6 +224,31 @@ static bool vmx_has_multihit(void)
 	return boot_cpu_has_bug(X86_BUG_ITLB_MULTIHIT) && !cpu_mitigations_off();
 }
 
+/* Controls that make an instruction #UD, or let it be: as the guest's CPUID has it. */
+static const struct {
+	u32 bit;
+	bool exits;
+	u32 feature;
+} vmx_insns[] = {
+	{ SECONDARY_EXEC_ENABLE_RDTSCP, false, MHV_GUEST_TSC_AUX },	/* and RDPID */
+	{ SECONDARY_EXEC_ENABLE_INVPCID, false, MHV_GUEST_INVPCID },
+	{ MHV_EXEC_XSAVES, false, MHV_GUEST_XSAVES },
+	{ SECONDARY_EXEC_RDRAND_EXITING, true, MHV_GUEST_RDRAND },
+	{ SECONDARY_EXEC_RDSEED_EXITING, true, MHV_GUEST_RDSEED },
+};
+
+/* What no guest can be let have. */
+static u32 vmx_lacks(void)
+{
+	u32 lacks = 0;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(vmx_insns); i++)
+		if (!vmx_insns[i].exits && !(vmx_caps.ctl[VMX_PROC2] & vmx_insns[i].bit))
+			lacks |= vmx_insns[i].feature;
+	return lacks;
+}
+
 static int vmx_setup(void)
 {
 	struct mhv_caps *caps = &mhv_vmx_backend.caps;
@@ -257,6 +282,7 @@ static int vmx_setup(void)
 	if (vmx_has_multihit())
 		caps->pte.huge_lacks = VMX_EPT_EXECUTABLE_MASK;
 	caps->levels = 4;
+	caps->lacks = vmx_lacks();
 	caps->spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
 	caps->pdptr_cached = true;
 	caps->ucode_rev = UCODE_REV;
@@ -430,19 +456,6 @@ static void vmx_set_controls(struct vmx_vcpu *vmx)
 	if (vmx->ctl[VMX_PROC2] & SECONDARY_EXEC_ENCLS_EXITING)
 		vmcs_write(ENCLS_EXITING_BITMAP, ~0ull);
 }
-
-/* Controls that make an instruction #UD, or let it be: as the guest's CPUID has it. */
-static const struct {
-	u32 bit;
-	bool exits;
-	u32 feature;
-} vmx_insns[] = {
-	{ SECONDARY_EXEC_ENABLE_RDTSCP, false, MHV_GUEST_TSC_AUX },	/* and RDPID */
-	{ SECONDARY_EXEC_ENABLE_INVPCID, false, MHV_GUEST_INVPCID },
-	{ MHV_EXEC_XSAVES, false, MHV_GUEST_XSAVES },
-	{ SECONDARY_EXEC_RDRAND_EXITING, true, MHV_GUEST_RDRAND },
-	{ SECONDARY_EXEC_RDSEED_EXITING, true, MHV_GUEST_RDSEED },
-};
 
 static void vmx_choose_insns(struct vmx_vcpu *vmx)
 {
