@@ -49,16 +49,24 @@ static unsigned int pic_priority(const struct kvm_pic_state *chip, u8 mask)
 }
 
 /*
+ * The pins in service that count: in special mask mode one that is masked
+ * blocks nobody, and no EOI but a specific one ends it.
+ */
+static u8 pic_in_service(const struct kvm_pic_state *chip)
+{
+	return chip->special_mask ? chip->isr & ~chip->imr : chip->isr;
+}
+
+/*
  * The pin that @chip asks to have served, or -1.
  *
  * In special fully nested mode the master lets a second interrupt of the slave
- * through while the first is in service; in special mask mode a pin in service
- * that is masked blocks nobody.
+ * through while the first is in service.
  */
 static int pic_request(const struct pic_pair *pair, unsigned int n)
 {
 	const struct kvm_pic_state *chip = &pair->chip[n];
-	u8 isr = chip->isr;
+	u8 isr = pic_in_service(chip);
 	unsigned int priority;
 
 	if (chip->init_state != PIC_READY)
@@ -68,8 +76,6 @@ static int pic_request(const struct pic_pair *pair, unsigned int n)
 		return -1;
 	if (chip->special_fully_nested_mode && n == 0)
 		isr &= ~BIT(PIC_CASCADE);
-	if (chip->special_mask)
-		isr &= ~chip->imr;
 	if (priority >= pic_priority(chip, isr))
 		return -1;
 	return (priority + chip->priority_add) & 7;
@@ -229,7 +235,7 @@ static void pic_ocw2(struct pic_pair *pair, unsigned int n, u8 val)
 		break;
 	case OCW2_EOI:
 	case OCW2_EOI_ROTATE:
-		priority = pic_priority(chip, chip->isr);
+		priority = pic_priority(chip, pic_in_service(chip));
 		if (priority == PIC_NONE)
 			break;
 		pin = (priority + chip->priority_add) & 7;

@@ -278,6 +278,9 @@ static void test_special_mask(struct kunit *test)
 	KUNIT_EXPECT_FALSE(test, r->out.intr);
 	pic_write(&r->pic, 0x20, 0x68);
 	KUNIT_EXPECT_TRUE(test, r->out.intr);
+	/* Nor does an EOI that does not name it end it. */
+	pic_write(&r->pic, 0x20, 0x20);
+	KUNIT_EXPECT_EQ(test, isr(r, 0x20), BIT(3));
 	pic_write(&r->pic, 0x20, 0x48);
 	KUNIT_EXPECT_FALSE(test, r->out.intr);
 	/* OCW3 without ESMM leaves the mode alone. */
@@ -350,13 +353,18 @@ struct ref_chip {
 	bool special_mask, auto_eoi, rotate;
 };
 
+static bool ref_in_service(const struct ref_chip *c, unsigned int pin)
+{
+	return c->isr[pin] && !(c->special_mask && c->imr[pin]);
+}
+
 static int ref_request(const struct ref_chip *c)
 {
 	unsigned int i, pin;
 
 	for (i = 0; i < 8; i++) {
 		pin = c->order[i];
-		if (c->isr[pin] && !(c->special_mask && c->imr[pin]))
+		if (ref_in_service(c, pin))
 			return -1;
 		if (c->irr[pin] && !c->imr[pin])
 			return pin;
@@ -419,7 +427,7 @@ static void ref_eoi(struct ref_chip *c, u8 ocw2)
 	unsigned int i, pin = ocw2 & 7;
 
 	if (!(ocw2 & 0x40)) {
-		for (i = 0; i < 8 && !c->isr[c->order[i]]; i++)
+		for (i = 0; i < 8 && !ref_in_service(c, c->order[i]); i++)
 			;
 		if (i == 8)
 			return;
