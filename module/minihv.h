@@ -731,7 +731,6 @@ void mhv_clock_vcpu_init(struct mhv_vcpu *vcpu);
 int mhv_steal_set(struct mhv_vcpu *vcpu, u64 val);
 void mhv_steal_update(struct mhv_vcpu *vcpu);
 void mhv_steal_preempted(struct mhv_vcpu *vcpu);
-void mhv_pv_kick(struct mhv_vm *vm, u64 apic_id);
 
 /* ---- attr.c ---- */
 int mhv_dev_attr(const struct kvm_device_attr *attr, bool get);

@@ -135,26 +135,6 @@ void mhv_steal_preempted(struct mhv_vcpu *vcpu)
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 }
 
-/**
- * mhv_pv_kick() - KVM_HC_KICK_CPU: wake a vCPU out of HLT, or have it not fall asleep
- * @vm: the VM, whose vCPUs have LAPICs in the kernel
- * @apic_id: whose
- *
- * Context: any.
- */
-void mhv_pv_kick(struct mhv_vm *vm, u64 apic_id)
-{
-	struct mhv_vcpu *vcpu;
-
-	if (apic_id >= MHV_MAX_VCPU_ID)
-		return;
-	vcpu = READ_ONCE(vm->vcpu_by_id[array_index_nospec(apic_id, MHV_MAX_VCPU_ID)]);
-	if (!vcpu)
-		return;
-	WRITE_ONCE(vcpu->pv_unhalted, true);
-	mhv_kick(vcpu);		/* a full barrier comes first: see wait_for_work() */
-}
-
 /* ---- hypercalls ---- */
 
 /*
@@ -191,23 +171,35 @@ bool mhv_yield_to(struct mhv_vcpu *vcpu)
 	return true;
 }
 
+static struct mhv_vcpu *vcpu_of(struct mhv_vm *vm, u64 apic_id)
+{
+	if (apic_id >= MHV_MAX_VCPU_ID)
+		return NULL;
+	return READ_ONCE(vm->vcpu_by_id[array_index_nospec(apic_id, MHV_MAX_VCPU_ID)]);
+}
+
 /* The guest has work for another vCPU that does not run: this CPU is better used for that. */
 static u64 hc_sched_yield(struct mhv_vcpu *vcpu, u64 apic_id)
 {
-	struct mhv_vcpu *other;
+	struct mhv_vcpu *other = vcpu_of(vcpu->vm, apic_id);
 
-	if (apic_id >= MHV_MAX_VCPU_ID)
-		return 0;
-	other = READ_ONCE(vcpu->vm->vcpu_by_id[array_index_nospec(apic_id, MHV_MAX_VCPU_ID)]);
 	if (other && other != vcpu)
 		mhv_yield_to(other);
 	return 0;
 }
 
-/* Whoever is kicked has something to do: let it have this CPU if it has none. */
+/*
+ * Wake a vCPU out of HLT, or have it not fall asleep.  It has something to do: let it have this CPU
+ * if it has none.
+ */
 static u64 hc_kick(struct mhv_vcpu *vcpu, u64 apic_id)
 {
-	mhv_pv_kick(vcpu->vm, apic_id);
+	struct mhv_vcpu *other = vcpu_of(vcpu->vm, apic_id);
+
+	if (other) {
+		WRITE_ONCE(other->pv_unhalted, true);
+		mhv_kick(other);	/* a full barrier comes first: see wait_for_work() */
+	}
 	return hc_sched_yield(vcpu, apic_id);
 }
 

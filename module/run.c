@@ -399,12 +399,8 @@ static int serve_requests(struct mhv_vcpu *vcpu)
 	mhv_take_request(vcpu, MHV_REQ_UNBLOCK);
 
 	/* An INIT that came while running: the vCPU is reset or waits for SIPI. */
-	if (vcpu->lapic && mhv_lapic_has_events(vcpu)) {
-		int r = mhv_lapic_accept_events(vcpu);
-
-		if (r < 0)
-			return MHV_USER;
-	}
+	if (vcpu->lapic)
+		mhv_lapic_accept_events(vcpu);
 	return MHV_RESUME;
 }
 
@@ -645,9 +641,8 @@ static int halted(struct mhv_vcpu *vcpu)
 		wait_for_work(vcpu);
 	if (test_bit(MHV_REQ_VM_DEAD, &vcpu->requests))
 		return -EIO;
-	if (vcpu->lapic && mhv_lapic_has_events(vcpu) &&
-	    mhv_lapic_accept_events(vcpu) < 0)
-		return MHV_USER;
+	if (vcpu->lapic)
+		mhv_lapic_accept_events(vcpu);
 	if ((vcpu->mp_state == KVM_MP_STATE_HALTED ||
 	     vcpu->mp_state == KVM_MP_STATE_AP_RESET_HOLD) && has_work(vcpu)) {
 		vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
@@ -705,8 +700,7 @@ static int wait_for_start(struct mhv_vcpu *vcpu)
 	wait_for_work(vcpu);
 	if (test_bit(MHV_REQ_VM_DEAD, &vcpu->requests))
 		return -EIO;
-	if (mhv_lapic_accept_events(vcpu) < 0)
-		return 0;
+	mhv_lapic_accept_events(vcpu);
 	if (signal_pending(current))
 		return signalled(vcpu);
 	return -EAGAIN;

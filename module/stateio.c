@@ -693,16 +693,12 @@ int mhv_set_vcpu_events(struct mhv_vcpu *vcpu, const struct kvm_vcpu_events *ev)
  * @mp: filled, after a pending INIT or SIPI was served: it shows in all state
  *
  * Context: may sleep.
- * Return: 0, or what serving the INIT or SIPI gave.
+ * Return: 0.
  */
 int mhv_get_mp_state(struct mhv_vcpu *vcpu, struct kvm_mp_state *mp)
 {
-	if (vcpu->lapic) {
-		int r = mhv_lapic_accept_events(vcpu);
-
-		if (r < 0)
-			return r;
-	}
+	if (vcpu->lapic)
+		mhv_lapic_accept_events(vcpu);
 	mp->mp_state = vcpu->mp_state;
 	/* It is about to wake, which nothing else of its state says. */
 	if ((mp->mp_state == KVM_MP_STATE_HALTED ||

@@ -237,7 +237,7 @@ void mhv_lapic_set_tscdeadline(struct mhv_vcpu *vcpu, u64 val);
 int mhv_lapic_get_state(struct mhv_vcpu *vcpu, struct kvm_lapic_state *state);
 int mhv_lapic_set_state(struct mhv_vcpu *vcpu, const struct kvm_lapic_state *state);
 /* Serve pending INIT and SIPI; may change mp_state and all registers. */
-int mhv_lapic_accept_events(struct mhv_vcpu *vcpu);
+void mhv_lapic_accept_events(struct mhv_vcpu *vcpu);
 bool mhv_lapic_has_events(struct mhv_vcpu *vcpu);	/* INIT or SIPI pending */
 void mhv_lapic_load(struct mhv_vcpu *vcpu, int cpu);	/* the timer follows the vCPU */
 void mhv_lapic_timer_restart(struct mhv_vcpu *vcpu);	/* its TSC was set */

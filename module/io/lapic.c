@@ -815,14 +815,14 @@ static void take_sipi(struct mhv_vcpu *vcpu)
  * @vcpu: the vCPU, loaded
  *
  * A SIPI counts only for one that waits for it, after an INIT.
- * Context: the vCPU's thread, may sleep.  Returns 0.
+ * Context: the vCPU's thread, may sleep.
  */
-int mhv_lapic_accept_events(struct mhv_vcpu *vcpu)
+void mhv_lapic_accept_events(struct mhv_vcpu *vcpu)
 {
 	unsigned long *events = &vcpu->lapic->events;
 
 	if (!READ_ONCE(*events))
-		return 0;
+		return;
 	if (test_and_clear_bit(LAPIC_EV_INIT, events)) {
 		mhv_vcpu_reset(vcpu, true);
 		vcpu->mp_state = vcpu->apic_base & MSR_IA32_APICBASE_BSP ?
@@ -831,7 +831,6 @@ int mhv_lapic_accept_events(struct mhv_vcpu *vcpu)
 	if (test_and_clear_bit(LAPIC_EV_SIPI, events) &&
 	    vcpu->mp_state == KVM_MP_STATE_INIT_RECEIVED)
 		take_sipi(vcpu);
-	return 0;
 }
 
 /**
