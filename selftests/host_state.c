@@ -10,8 +10,10 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 
+#include "../uapi/linux/minihv.h"
 #include "guest.h"
 #include "vm.h"
 
@@ -122,6 +124,39 @@ TEST(after_exits)
 	EXPECT_EQ(sregs.gs.base, 0);		/* by the load of a null selector */
 	EXPECT_EQ(vcpu_get_msr(vcpu, 0xc0000102), 0x00007abcdef01230);
 	EXPECT_EQ(vcpu_get_msr(vcpu, 0xc0000082), 0x00007abcdef01230);
+}
+
+/*
+ * KVM_RUN with a selector in FS whose descriptor (a user's data) has another base than FS. What the
+ * base is after it; it is as before once this returns, as libc needs it.
+ */
+static u64 run_with_fs(struct vcpu *vcpu, u64 *before)
+{
+	u64 after, ret = SYS_ioctl;
+
+	asm volatile("rdfsbase %%rbx\n mov $0x2b, %%ecx\n mov %%ecx, %%fs\n wrfsbase %%rbx\n"
+		     "syscall\n rdfsbase %%rdx\n"
+		     "xor %%ecx, %%ecx\n mov %%ecx, %%fs\n wrfsbase %%rbx"
+		     : "=b" (*before), "+a" (ret), "=d" (after)
+		     : "D" ((u64)vcpu->fd), "S" ((u64)KVM_RUN), "d" (0UL)
+		     : "rcx", "r11", "memory");
+	EXPECT_EQ(ret, 0);
+	return after;
+}
+
+TEST(selector_in_fs)
+{
+	struct vcpu *vcpu = guest_new(guest);
+	u64 before, after;
+
+	if (!(getauxval(AT_HWCAP2) & BIT(1)))
+		test_skip("no FSGSBASE");
+	for (int i = 0; i < 3; i++) {
+		after = run_with_fs(vcpu, &before);
+		if (after != before && dev_cap(MINIHV_CAP_VERSION) <= 0)
+			test_skip("KVM loses the base on VMX");
+		EXPECT_EQ(after, before);
+	}
 }
 
 static void nothing(int signal)
