@@ -482,6 +482,13 @@ static bool test_string_pio(void)
 	EXPECT(run(2, 0xf3, 0x6e) == EMUL_OK && m.pio_count == 1 && !m.ctx.more);
 	EXPECT(GPR(RSI) == 0x2401 && m.ctx.rip == CODE + 2);
 
+	m.ctx.rip = CODE;		/* 16-bit addresses: not beyond where the offset wraps */
+	GPR(RCX) = 3;
+	GPR(RSI) = 0xffff;
+	m.seg[EMUL_DS].base = 0x800;
+	EXPECT(run(3, 0x67, 0xf3, 0x6e) == EMUL_OK && m.pio_count == 1 && m.ctx.more);
+	EXPECT(GPR(RSI) == 0 && run(3, 0x67, 0xf3, 0x6e) == EMUL_OK && m.pio_count == 2);
+
 	GPR(RCX) = 1;			/* the store would fault: the port is not touched */
 	GPR(RDI) = MEM_SIZE;
 	m.npio = 0;
@@ -529,6 +536,12 @@ static bool test_io_permission(void)
 	EXPECT(run(2, 0xe4, 0x64) == EMUL_OK);
 	m.ctx.rflags &= ~(u64)FLAG_IOPL;
 	m.seg[EMUL_TR].attr = 0x83;			/* a 16-bit TSS has no bitmap */
+	EXPECT(faulted(run(2, 0xe4, 0x60), VEC_GP, 0));
+	m.seg[EMUL_TR].attr = 0x8b;
+	put(TSS + 102, 0, 2);
+	m.seg[EMUL_TR].limit = 103;
+	EXPECT(run(2, 0xe4, 0x60) == EMUL_OK);
+	m.seg[EMUL_TR].limit = 102;			/* half of the bitmap's offset is outside */
 	EXPECT(faulted(run(2, 0xe4, 0x60), VEC_GP, 0));
 	reset(EMUL_MODE_VM86);
 	m.answers = 1;
@@ -683,6 +696,18 @@ static bool test_segments(void)
 	EXPECT(faulted(run(3, 0x26, 0x8b, 0x03), VEC_GP, 0));
 	m.seg[EMUL_ES].attr |= EMUL_SEG_DB;
 	EXPECT(run(3, 0x26, 0x8b, 0x03) == EMUL_OK);
+	/* #AC, which has an error code: of CPL 3 alone, where CR0.AM and EFLAGS.AC are set. */
+	GPR(RBX) = 0x2001;
+	m.seg[EMUL_DS] = (struct emul_seg){ .limit = 0xffffffff, .attr = 0xc0f3 };
+	m.ctx.cr0 |= EMUL_CR0_AM;
+	m.ctx.rflags |= FLAG_AC;
+	EXPECT(run(2, 0x8b, 0x03) == EMUL_OK);
+	m.ctx.cpl = 3;
+	EXPECT(faulted(run(2, 0x8b, 0x03), VEC_AC, 0) && m.ctx.fault.has_error_code);
+	EXPECT(run(2, 0x8a, 0x03) == EMUL_OK);
+	m.ctx.rflags &= ~(u64)FLAG_AC;
+	EXPECT(run(2, 0x8b, 0x03) == EMUL_OK);
+	m.ctx.cpl = 0;
 	/* Stack: its own vector. */
 	m.seg[EMUL_SS].limit = 0x7fff;
 	EXPECT(faulted(run(1, 0x58), VEC_SS, 0));
@@ -785,10 +810,14 @@ static bool test_tasks(void)
 	put(0x6050, 0x10, 4);
 	EXPECT(run(1, 0xcf) == EMUL_OK && m.ctx.after && m.ctx.fault.vector == VEC_DB);
 	EXPECT(m.ctx.rip == CODE + 7 && GPR(RBX) == 0x1234 && m.mem[GDT + 0x4d] == 0x89);
+	EXPECT(mem32(0x6124) == 2);		/* the task that IRET left is not nested any more */
 	put(0x6100 + 0x54, 0x18, 4);		/* DS is not present */
 	EXPECT(run(7, 0xea, 0, 0, 0, 0, 0x48, 0) == EMUL_OK && m.ctx.after);
 	EXPECT(m.ctx.fault.vector == VEC_NP && m.ctx.fault.error_code == 0x18);
 	EXPECT(m.mem[GDT + 0x45] == 0x89 && m.mem[GDT + 0x4d] == 0x8b);
+	put(0x604c, 0xb, 4);			/* CS of level 0 in a task of level 3 */
+	EXPECT(run(7, 0xea, 0, 0, 0, 0, 0x40, 0) == EMUL_OK && m.ctx.after);
+	EXPECT(m.ctx.fault.vector == VEC_TS && m.ctx.fault.error_code == 8);
 	return ok;
 }
 
@@ -961,7 +990,28 @@ static bool test_long_descriptors(void)
 	put(GDT + 0x30, 0x0000890060000067, 8);
 	put(GDT + 0x38, 0x8000, 8);
 	EXPECT(faulted(run(3, 0x0f, 0x00, 0xd8), VEC_GP, 0x30));	/* base not canonical */
+	/* A 16-bit TSS is none in long mode, and a task gate no gate; an LDT is one. */
+	put(GDT + 0x30, 0x0000810060000067, 8);
+	EXPECT(run(3, 0x0f, 0x03, 0xd8) == EMUL_OK && !(m.ctx.rflags & FLAG_ZF));	/* lsl */
+	put(GDT + 0x30, 0x0000850060000067, 8);
+	EXPECT(run(3, 0x0f, 0x02, 0xd8) == EMUL_OK && !(m.ctx.rflags & FLAG_ZF));	/* lar */
+	put(GDT + 0x30, 0x0000820060000067, 8);
+	EXPECT(run(3, 0x0f, 0x03, 0xd8) == EMUL_OK && m.ctx.rflags & FLAG_ZF);
+	EXPECT(GPR(RBX) == 0x67);
+	EXPECT(faulted(run(3, 0x0f, 0x00, 0xd0), VEC_GP, 0x30));	/* lldt: not canonical */
+	put(GDT + 0x38, 0xffff8000, 8);
+	EXPECT(run(3, 0x0f, 0x00, 0xd0) == EMUL_OK);
+	EXPECT(m.seg[EMUL_LDTR].base == 0xffff800000006000);
+	m.ctx.mode = EMUL_MODE_PROT32;
+	m.ctx.efer = 0;
+	put(GDT + 0x30, 0x0000810060000067, 8);
+	EXPECT(run(3, 0x0f, 0x03, 0xd8) == EMUL_OK && m.ctx.rflags & FLAG_ZF);
+	put(GDT + 0x30, 0x0000850060000067, 8);
+	EXPECT(run(3, 0x0f, 0x02, 0xd8) == EMUL_OK && m.ctx.rflags & FLAG_ZF);
+	m.ctx.mode = EMUL_MODE_LONG;
+	m.ctx.efer = 0xd00;
 	m.seg[EMUL_GDTR].limit = 0x37;
+	put(GDT + 0x30, 0x0000890060000067, 8);
 	EXPECT(faulted(run(3, 0x0f, 0x00, 0xd8), VEC_GP, 0x30));	/* only half is inside */
 	GPR(RAX) = 0;
 	EXPECT(faulted(run(3, 0x0f, 0x00, 0xd8), VEC_GP, 0));
