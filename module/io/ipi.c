@@ -103,8 +103,8 @@ static void map_add(struct mhv_apic_map *map, struct mhv_lapic *lapic)
 		map->aliased = true;
 	map->phys[id] = lapic;
 	map->xapic |= !lapic->x2apic;
-	if (lapic->sw_enabled)
-		map_add_logical(map, lapic);
+	/* One that software has switched off as well: it takes NMIs. */
+	map_add_logical(map, lapic);
 }
 
 /**

@@ -396,13 +396,8 @@ static int write_address(struct mhv_lapic *lapic, unsigned int offset, u32 val)
  */
 void lapic_set_spiv(struct mhv_lapic *lapic, u32 val)
 {
-	bool enabled = val & APIC_SPIV_APIC_ENABLED;
-
 	lapic_set(lapic, APIC_SPIV, val);
-	if (enabled != lapic->sw_enabled) {
-		WRITE_ONCE(lapic->sw_enabled, enabled);
-		lapic_map_stale(lapic->vcpu->vm);
-	}
+	WRITE_ONCE(lapic->sw_enabled, val & APIC_SPIV_APIC_ENABLED);
 }
 
 static int write_spiv(struct mhv_lapic *lapic, unsigned int offset, u32 val)

@@ -11,9 +11,10 @@ static u32 taken;	/* by vcpu->index */
 
 static bool take(struct mhv_lapic *lapic, const struct mhv_apic_msg *msg, bool self)
 {
-	if (lapic->sw_enabled)
-		taken |= BIT(lapic->vcpu->index);
-	return lapic->sw_enabled;
+	if (!lapic->sw_enabled && msg->delivery != APIC_DM_NMI)
+		return false;
+	taken |= BIT(lapic->vcpu->index);
+	return true;
 }
 
 /* A stand-in that says who got a message. */
@@ -121,6 +122,9 @@ static void shuffle(struct mhv_vcpu *vcpus[NR], u64 *seed)
 
 static void test_map_and_scan(struct kunit *test)
 {
+	static const u32 delivery[] = {
+		APIC_DM_FIXED, APIC_DM_LOWEST, APIC_DM_LOWEST, APIC_DM_NMI
+	};
 	struct mhv_vcpu *vcpus[NR];
 	struct mhv_vm *vm = many(test, vcpus);
 	struct mhv_apic_msg msg;
@@ -136,8 +140,8 @@ static void test_map_and_scan(struct kunit *test)
 			msg = (struct mhv_apic_msg) {
 				.dest = pick_dest(&seed), .vector = 0x20 + (x & 0x3f),
 				.logical = x >> 8 & 1, .assert = true,
-				.delivery = x >> 9 & 1 ? APIC_DM_LOWEST : APIC_DM_FIXED,
-				.redirect = (x >> 10 & 7) == 7,
+				.delivery = delivery[x >> 27 & 3],
+				.redirect = (x >> 10 & 7) == 7 && (x >> 27 & 3) != 3,
 			};
 			compare(test, vm, x >> 13 & 1 ? NULL : vcpus[x >> 16 & 7], &msg);
 		}
@@ -200,6 +204,9 @@ static void test_pv_ipi(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mhv_lapic_pv_ipi(vm, 0, BIT(47) | BIT(48), 0, 0x50, true), 2);
 	KUNIT_EXPECT_EQ(test, taken, (u32)(BIT(11) | BIT(12)));
 	/* Bits beyond all ids, and a lowest id at which the sum wraps. */
+	taken = 0;
+	KUNIT_EXPECT_EQ(test, mhv_lapic_pv_ipi(vm, ~0ULL, ~0ULL, 200, 0x50, true), 0);
+	KUNIT_EXPECT_EQ(test, taken, 0U);
 	KUNIT_EXPECT_EQ(test, mhv_lapic_pv_ipi(vm, ~0ULL, ~0ULL, 255, 0x50, true), 0);
 	KUNIT_EXPECT_EQ(test, mhv_lapic_pv_ipi(vm, ~0ULL, ~0ULL, ~0U, 0x50, true), 0);
 	KUNIT_EXPECT_EQ(test, mhv_lapic_pv_ipi(vm, 1, 0, 0, 0x50 | APIC_DEST_LOGICAL, true),
