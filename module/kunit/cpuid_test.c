@@ -207,6 +207,19 @@ static void test_absent(struct kunit *test)
 	a = 5;
 	mhv_cpuid(vcpu, &a, &b, &c, &d);
 	KUNIT_EXPECT_EQ(test, a | b | c | d, 0U);
+	/* Beyond the last level of topology: the sub-leaf's number, and the x2APIC id. */
+	e[0].eax = 0xb;
+	e[1] = (struct kvm_cpuid_entry2) {
+		.function = 0xb, .index = 1, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX,
+		.eax = 4, .ebx = 8, .ecx = 0x201, .edx = 0x77,
+	};
+	give(test, vcpu, e, ARRAY_SIZE(e));
+	a = 0xb;
+	c = 0x105;
+	mhv_cpuid(vcpu, &a, &b, &c, &d);
+	KUNIT_EXPECT_EQ(test, a | b, 0U);
+	KUNIT_EXPECT_EQ(test, c, 5U);
+	KUNIT_EXPECT_EQ(test, d, 0x77U);
 }
 
 /* Each feature that the core asks for: its bit, and no other, brings it. */

@@ -207,6 +207,9 @@ static void test_storm(struct kunit *test)
 	ioapic_resume(&r->io);
 	KUNIT_EXPECT_EQ(test, r->sent, sent + 1);
 	/* One that found it low begins anew. */
+	for (i = 0; i < 5; i++)
+		ioapic_eoi(&r->io, BIT(11), true);
+	KUNIT_EXPECT_EQ(test, r->io.eois[11], 5U);
 	ioapic_set_level(&r->io, 11, 0, false, false);
 	ioapic_eoi(&r->io, BIT(11));
 	KUNIT_EXPECT_EQ(test, r->io.eois[11], 0U);
@@ -240,16 +243,21 @@ static void test_state(struct kunit *test)
 {
 	struct rig *r = rig(test);
 	struct kvm_ioapic_state a, b;
-	unsigned int i, j;
+	unsigned int i, j, changed;
 	u64 seed = 5;
 
 	entry(r, 9, IOAPIC_LEVEL | 0x39);
 	ioapic_set_level(&r->io, 9, 0, true, false);
+	/* An edge that was sent is not sent again where the state is restored. */
+	entry(r, 5, 0x35);
+	ioapic_set_level(&r->io, 5, 0, true, false);
 	ioapic_get_state(&r->io, &a);
 	KUNIT_EXPECT_EQ(test, a.base_address, (u64)IOAPIC_BASE);
 	KUNIT_EXPECT_EQ(test, a.irr, (u32)BIT(9));
 	r->answer = 0;
+	changed = r->changed;
 	ioapic_set_state(&r->io, &a);
+	KUNIT_EXPECT_GT(test, r->changed, changed);
 	ioapic_get_state(&r->io, &b);
 	KUNIT_EXPECT_EQ(test, memcmp(&a, &b, sizeof(a)), 0);
 

@@ -343,8 +343,10 @@ static void test_lvt(struct kunit *test)
 
 static void test_local_nmi(struct kunit *test)
 {
+	struct kvm_lapic_state *s = kunit_kzalloc(test, sizeof(*s), GFP_KERNEL);
 	struct mhv_vcpu *vcpu = lapic_vcpu(test);
 
+	KUNIT_ASSERT_NOT_NULL(test, s);
 	enable(vcpu);
 	wr(vcpu, APIC_LVT0, APIC_DM_NMI);
 	KUNIT_EXPECT_EQ(test, atomic_read(&vcpu->vm->irqchip.lint0_nmi), 1);
@@ -354,8 +356,55 @@ static void test_local_nmi(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, atomic_read(&vcpu->nmi_queued), 2);
 	wr(vcpu, APIC_LVT0, APIC_DM_NMI | APIC_LVT_MASKED);
 	KUNIT_EXPECT_EQ(test, atomic_read(&vcpu->vm->irqchip.lint0_nmi), 0);
+	wr(vcpu, APIC_LVT0, APIC_DM_NMI);
+	mhv_lapic_get_state(vcpu, s);
 	mhv_lapic_reset(vcpu, false);
 	KUNIT_EXPECT_EQ(test, atomic_read(&vcpu->vm->irqchip.lint0_nmi), 0);
+	KUNIT_EXPECT_EQ(test, mhv_lapic_set_state(vcpu, s), 0);
+	KUNIT_EXPECT_EQ(test, atomic_read(&vcpu->vm->irqchip.lint0_nmi), 1);
+}
+
+static int send_logical(struct mhv_vm *vm, u32 dest)
+{
+	struct mhv_apic_msg msg = {
+		.dest = dest, .logical = true, .vector = 0x40, .delivery = APIC_DM_FIXED,
+		.assert = true,
+	};
+
+	return mhv_lapic_deliver(vm, NULL, &msg);
+}
+
+/* Who is addressed, by the map of ids, follows what a guest writes at once. */
+static void test_addressed(struct kunit *test)
+{
+	struct mhv_vcpu *vcpu = lapic_vcpu(test);
+	struct mhv_vm *vm = vcpu->vm;
+	u64 off = vcpu->apic_base & ~(u64)MSR_IA32_APICBASE_ENABLE;
+
+	enable(vcpu);
+	wr(vcpu, APIC_LDR, 0x02000000);
+	lapic_map_stale(vm);
+	lapic_map_update(vm);
+	KUNIT_EXPECT_EQ(test, send_logical(vm, 2), 1);
+	wr(vcpu, APIC_LDR, 0x04000000);
+	KUNIT_EXPECT_LE(test, send_logical(vm, 2), 0);
+	KUNIT_EXPECT_EQ(test, send_logical(vm, 4), 1);
+	/* In the cluster's model 4 is cluster 0, bit 2; 14h is another cluster. */
+	wr(vcpu, APIC_DFR, 0);
+	KUNIT_EXPECT_LE(test, send_logical(vm, 0x14), 0);
+	KUNIT_EXPECT_EQ(test, send_logical(vm, 4), 1);
+	wr(vcpu, APIC_SPIV, 0xff);
+	KUNIT_EXPECT_LE(test, send_logical(vm, 4), 0);
+	enable(vcpu);
+	KUNIT_EXPECT_EQ(test, send_logical(vm, 4), 1);
+	/* Switched off as a whole, and on again. */
+	mhv_lapic_set_base(vcpu, off, vcpu->apic_base);
+	lapic_map_update(vm);
+	KUNIT_EXPECT_LE(test, send_logical(vm, 4), 0);
+	mhv_lapic_set_base(vcpu, vcpu->apic_base, off);
+	KUNIT_EXPECT_EQ(test, send_logical(vm, 4), 1);
+	lapic_map_update(vm);
+	KUNIT_EXPECT_EQ(test, send_logical(vm, 4), 1);
 }
 
 /* A SIPI counts for one that waits for it; an INIT makes one before it void. */
@@ -371,6 +420,7 @@ static void test_init_sipi(struct kunit *test)
 	lapic_accept(vcpu->lapic, &sipi, false);
 	mhv_lapic_accept_events(vcpu);
 	KUNIT_EXPECT_EQ(test, vcpu->mp_state, (u32)KVM_MP_STATE_RUNNABLE);
+	KUNIT_EXPECT_NE(test, vcpu->state.seg[MHV_CS].selector, 0x9a00);
 	lapic_accept(vcpu->lapic, &sipi, false);
 	lapic_accept(vcpu->lapic, &init, false);
 	mhv_lapic_accept_events(vcpu);
@@ -451,6 +501,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(test_errors),
 	KUNIT_CASE(test_lvt),
 	KUNIT_CASE(test_local_nmi),
+	KUNIT_CASE(test_addressed),
 	KUNIT_CASE(test_init_sipi),
 	KUNIT_CASE(test_ids),
 	KUNIT_CASE(test_state),

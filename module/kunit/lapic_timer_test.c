@@ -155,7 +155,16 @@ static void test_deadline(struct kunit *test)
 	ns = ktime_to_ns(ktime_sub(t->target, ktime_get()));
 	KUNIT_EXPECT_GT(test, ns, (s64)((LAPIC_MAX_DELAY_S - 10) * NSEC_PER_SEC));
 	KUNIT_EXPECT_LE(test, ns, (s64)((LAPIC_MAX_DELAY_S + 1) * NSEC_PER_SEC));
+	/* The guest's TSC is set: the deadline is nearer, or further away, or over. */
+	mhv_tsc_adjust(vcpu, 100000ULL * tsc_khz);
+	mhv_lapic_set_tscdeadline(vcpu, mhv_guest_tsc(vcpu, rdtsc()) + 10000ULL * tsc_khz);
+	mhv_tsc_adjust(vcpu, -(s64)(10000ULL * tsc_khz));
+	ns = ktime_to_ns(ktime_sub(t->target, ktime_get()));
+	KUNIT_EXPECT_GE(test, ns, (s64)(18ULL * NSEC_PER_SEC));
+	mhv_tsc_adjust(vcpu, 30000ULL * tsc_khz);
+	KUNIT_EXPECT_EQ(test, t->deadline, 0ULL);
 	/* 0 disarms. */
+	mhv_lapic_set_tscdeadline(vcpu, ~0ULL);
 	mhv_lapic_set_tscdeadline(vcpu, 0);
 	KUNIT_EXPECT_FALSE(test, hrtimer_active(&t->hrtimer));
 }

@@ -182,6 +182,36 @@ static void test_pat(struct kunit *test)
 	}
 }
 
+/* MTRRs: which bits a base and a mask may have. */
+static void test_mtrr(struct kunit *test)
+{
+	struct mhv_vcpu *vcpu = msr_vcpu(test);
+	unsigned int bit;
+
+	for (bit = 0; bit < 64; bit++) {
+		bool address = bit >= 12 && bit < vcpu->maxphyaddr;
+
+		KUNIT_EXPECT_EQ_MSG(test, !mhv_msr_set(vcpu, 0x200, BIT_ULL(bit), false),
+				    address || bit == 0 || bit == 2, "base, bit %u", bit);
+		KUNIT_EXPECT_EQ_MSG(test, !mhv_msr_set(vcpu, 0x201, BIT_ULL(bit), false),
+				    address || bit == 11, "mask, bit %u", bit);
+	}
+}
+
+/* After INIT nothing is written to the page of the clock: the guest may use it otherwise. */
+static void test_clock_reset(struct kunit *test)
+{
+	struct mhv_vcpu *vcpu = msr_vcpu(test);
+	u64 val;
+
+	KUNIT_EXPECT_EQ(test, mhv_msr_set(vcpu, MSR_KVM_SYSTEM_TIME_NEW, 0x1001, false), 0);
+	KUNIT_EXPECT_TRUE(test, vcpu->clock.active);
+	mhv_msr_reset(vcpu, true);
+	KUNIT_EXPECT_FALSE(test, vcpu->clock.active);
+	KUNIT_EXPECT_EQ(test, mhv_msr_get(vcpu, MSR_KVM_SYSTEM_TIME_NEW, &val, false), 0);
+	KUNIT_EXPECT_EQ(test, val, 0ULL);
+}
+
 /* Each row has its values to itself. */
 static void test_slots(struct kunit *test)
 {
@@ -232,6 +262,8 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(test_refused),
 	KUNIT_CASE(test_canonical),
 	KUNIT_CASE(test_pat),
+	KUNIT_CASE(test_mtrr),
+	KUNIT_CASE(test_clock_reset),
 	KUNIT_CASE(test_slots),
 	KUNIT_CASE(test_feature_gate),
 	{}

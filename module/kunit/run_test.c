@@ -236,6 +236,30 @@ static void test_merge(struct kunit *test)
 	}
 }
 
+/* What the CPU does at the end of an instruction is done where it is stepped over. */
+static void test_skip(struct kunit *test)
+{
+	struct mhv_vcpu *vcpu = new_vcpu(test);
+	struct mhv_state *state = &vcpu->state;
+
+	state->efer = 0;
+	state->rflags = X86_EFLAGS_FIXED | X86_EFLAGS_RF;
+	state->shadow = MHV_SHADOW_STI;
+	KUNIT_EXPECT_EQ(test, mhv_skip(vcpu, 0x100000002ULL), MHV_RESUME);
+	KUNIT_EXPECT_EQ(test, state->rip, 2ULL);
+	KUNIT_EXPECT_EQ(test, state->rflags, (u64)X86_EFLAGS_FIXED);
+	KUNIT_EXPECT_EQ(test, (u32)state->shadow, 0U);
+	KUNIT_EXPECT_EQ(test, vcpu->dirty & (MHV_G_RIP_FLAGS | MHV_G_INTR),
+			(u32)(MHV_G_RIP_FLAGS | MHV_G_INTR));
+	KUNIT_EXPECT_EQ(test, (u32)vcpu->exception.type, (u32)MHV_EV_NONE);
+	state->efer = EFER_LME | EFER_LMA;
+	state->rflags |= X86_EFLAGS_TF;
+	KUNIT_EXPECT_EQ(test, mhv_skip(vcpu, 0x100000004ULL), MHV_RESUME);
+	KUNIT_EXPECT_EQ(test, state->rip, 0x100000004ULL);
+	KUNIT_EXPECT_EQ(test, vcpu->exception.vector, (u8)X86_TRAP_DB);
+	KUNIT_EXPECT_EQ(test, vcpu->exception.payload, (u64)DR_STEP);
+}
+
 /* Once for each new generation of either, and at the first entry. */
 static void test_sync_mmu(struct kunit *test)
 {
@@ -271,6 +295,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(test_windows),
 	KUNIT_CASE(test_payload),
 	KUNIT_CASE(test_merge),
+	KUNIT_CASE(test_skip),
 	KUNIT_CASE(test_sync_mmu),
 	{}
 };

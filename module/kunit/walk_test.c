@@ -490,6 +490,12 @@ static void test_fetch(struct kunit *test)
 	put(r, 1, 0);
 	KUNIT_EXPECT_EQ(test, mhv_fetch(r->vcpu, linear, buf, 15, &walk), -EFAULT);
 	KUNIT_EXPECT_TRUE(test, walk.faulted);
+	/* Outside of long mode: a user's, which CR4.SMEP keeps from nobody but the kernel. */
+	build(r, &modes[2], 0x56789000, 1, 0x10000);
+	r->vcpu->state.cr4 |= X86_CR4_SMEP;
+	KUNIT_EXPECT_EQ(test, mhv_fetch(r->vcpu, r->linear, buf, 15, &walk), -EFAULT);
+	r->vcpu->state.seg[MHV_SS].attr |= 3 << 5;
+	KUNIT_EXPECT_EQ(test, mhv_fetch(r->vcpu, r->linear, buf, 15, &walk), 15);
 }
 
 static struct kunit_case cases[] = {
