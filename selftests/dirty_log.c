@@ -123,6 +123,37 @@ TEST(written_by_emulation)
 	expect_dirty(vm, (int[]){ 1, 2, -1 });
 }
 
+#define MMIO		0xd0000000ULL
+#define TABLE_VA	(8ULL << 30)
+
+static void movs_guest(void)
+{
+	u64 si = MMIO, di = TABLE_VA;
+
+	asm volatile("movsb" : "+S" (si), "+D" (di) : : "memory");
+	guest_sync(0);
+}
+
+/* So is a page table in which an emulated instruction sets accessed and dirty bits. */
+TEST(tables_by_emulation)
+{
+	struct vcpu *vcpu = guest_new(movs_guest);
+	struct vm *vm = vcpu->vm;
+	u64 *pdpt = (u64 *)(vm->ram + GUEST_PT + 0x1000);
+	u64 *table = (u64 *)mem_alloc(0x1000);
+
+	memset(bitmap, 0, sizeof(bitmap));
+	pdpt[TABLE_VA >> 30] = GUEST_FREE | PTE_P | PTE_W;
+	*(u64 *)(vm->ram + GUEST_FREE) = BASE | PTE_P | PTE_W;
+	table[0] = (GUEST_FREE + 0x1000) | PTE_P | PTE_W;
+	ASSERT_RET(vm_slot(vm, 1, KVM_MEM_LOG_DIRTY_PAGES, BASE, 0x1000, table), 0);
+	expect_exit(vcpu, KVM_EXIT_MMIO);
+	run_sync(vcpu);
+	EXPECT_EQ(table[0] & 0x60, 0x60);
+	ASSERT_RET(get_log(vm, 1), 0);
+	EXPECT_EQ(bitmap[0], 1);
+}
+
 TEST(errors)
 {
 	struct vm *vm = vm_new();
@@ -194,6 +225,43 @@ TEST(cleared_by_page)
 	memset(bitmap, 0xff, sizeof(bitmap));
 	ASSERT_RET(clear_log(vm, 0, PAGES), 0);
 	expect_dirty(vm, (int[]){ -1 });
+}
+
+static void write_guest(void)
+{
+	for (;;) {
+		PAGE(0)++;
+		guest_sync(0);
+	}
+}
+
+/* Who has read the log copies the pages: no CPU may write them by what it remembers of tables. */
+TEST(translations_go)
+{
+	struct vcpu *vcpu = guest_new(write_guest);
+	struct vm *vm = vcpu->vm;
+	u64 before;
+	int stats;
+
+	NEED_CAP(KVM_CAP_BINARY_STATS_FD);
+	stats = xioctl(vcpu->fd, KVM_GET_STATS_FD, NULL);
+	ASSERT_RET(vm_slot(vm, 1, KVM_MEM_LOG_DIRTY_PAGES, BASE, PAGES * 0x1000,
+			   mem_alloc(PAGES * 0x1000)), 0);
+	run_sync(vcpu);
+	before = stats_counter(stats, "tlb_flush");
+	expect_dirty(vm, (int[]){ 0, -1 });
+	run_sync(vcpu);
+	EXPECT_TRUE(stats_counter(stats, "tlb_flush") > before);
+
+	if (!(dev_cap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) & KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE))
+		return;
+	ASSERT_RET(manual_protect(vm, KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE), 0);
+	run_sync(vcpu);
+	before = stats_counter(stats, "tlb_flush");
+	memset(bitmap, 0xff, sizeof(bitmap));
+	ASSERT_RET(clear_log(vm, 0, 64), 0);
+	run_sync(vcpu);
+	EXPECT_TRUE(stats_counter(stats, "tlb_flush") > before);
 }
 
 /* A log of more words than can be handled at once: each bit is that of its own page. */

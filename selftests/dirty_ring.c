@@ -158,10 +158,36 @@ TEST(entries_in_order)
 	EXPECT_RET(reset(vcpu), 2);
 }
 
+/* What was given back is noticed from then on: no CPU writes by what it remembers of tables. */
+TEST(translations_go)
+{
+	struct vcpu *vcpu = start(guest);
+	u64 before;
+	int stats;
+
+	NEED_CAP(KVM_CAP_BINARY_STATS_FD);
+	stats = xioctl(vcpu->fd, KVM_GET_STATS_FD, NULL);
+	run_sync(vcpu);
+	expect_next(5);
+	before = stats_counter(stats, "tlb_flush");
+	EXPECT_RET(reset(vcpu), 1);
+	run_sync(vcpu);
+	EXPECT_TRUE(stats_counter(stats, "tlb_flush") > before);
+}
+
+static u32 dirty_entries(void)
+{
+	u32 n = 0;
+
+	for (u32 i = 0; i < ENTRIES; i++)
+		n += ring[i].flags == KVM_DIRTY_GFN_F_DIRTY;
+	return n;
+}
+
 TEST(full)
 {
 	struct vcpu *vcpu = start(guest);
-	u32 reason, found = 0, exits = 0;
+	u32 reason, n, found = 0, exits = 0;
 
 	for (int i = 0; i < 3; i++) {
 		run_sync(vcpu);
@@ -171,10 +197,12 @@ TEST(full)
 	}
 	while ((reason = vcpu_run(vcpu)) == KVM_EXIT_DIRTY_RING_FULL) {
 		exits++;
+		n = dirty_entries();
 		/* It does not run before there is room. */
 		EXPECT_EQ(vcpu_run(vcpu), KVM_EXIT_DIRTY_RING_FULL);
 		EXPECT_RET(reset(vcpu), 0);
 		EXPECT_EQ(vcpu_run(vcpu), KVM_EXIT_DIRTY_RING_FULL);
+		EXPECT_EQ(dirty_entries(), n);
 		EXPECT_TRUE(ring[(next + ENTRIES - RESERVED - 1) % ENTRIES].flags ==
 			    KVM_DIRTY_GFN_F_DIRTY);
 		/* The page that was the last has not been written yet, and comes again. */

@@ -10,27 +10,6 @@
 
 #define TIMES	2000
 
-static u64 exits(int fd)
-{
-	struct kvm_stats_header head;
-	u64 value = 0;
-
-	ASSERT_RET(pread(fd, &head, sizeof(head), 0), sizeof(head));
-	for (u32 i = 0; i < head.num_desc; i++) {
-		char buf[sizeof(struct kvm_stats_desc) + 256] = "";
-		struct kvm_stats_desc *desc = (void *)buf;
-		size_t size = sizeof(*desc) + head.name_size;
-
-		ASSERT_TRUE(size < sizeof(buf));
-		ASSERT_RET(pread(fd, buf, size, head.desc_offset + i * size), size);
-		if (strcmp(desc->name, "exits"))
-			continue;
-		ASSERT_RET(pread(fd, &value, 8, head.data_offset + desc->offset), 8);
-		return value;
-	}
-	test_skip("no counter of exits");
-}
-
 #define LOOP(insn) do {								\
 	for (int i = 0; i < TIMES; i++) {					\
 		u64 a = 0, c = 0, d = 0;					\
@@ -70,7 +49,7 @@ TEST(each_exits)
 	NEED_CAP(KVM_CAP_BINARY_STATS_FD);
 	fd = xioctl(vcpu->fd, KVM_GET_STATS_FD, 0);
 	run_sync(vcpu);
-	before = exits(fd);
+	before = stats_counter(fd, "exits");
 	for (;;) {
 		struct kvm_regs regs;
 		int reason = vcpu_run(vcpu);
@@ -84,7 +63,7 @@ TEST(each_exits)
 			break;
 		ASSERT_EQ(regs.rax & 0xff, UCALL_SYNC);
 		ASSERT_TRUE(i < ARRAY_SIZE(names));
-		after = exits(fd);
+		after = stats_counter(fd, "exits");
 		test_context("%s", names[i]);
 		EXPECT_GE(after - before, TIMES);
 		test_context("");

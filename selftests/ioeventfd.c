@@ -180,3 +180,26 @@ TEST(refused)
 	EXPECT_ERRNO(ioeventfd(vm, vm->fd, MMIO, 4, 0, 0), EINVAL);
 	EXPECT_ERRNO(ioeventfd(vm, -1, MMIO, 4, DEASSIGN, 0), EBADF);
 }
+
+/* What is refused, and what is taken back, holds on to no eventfd. */
+TEST(references)
+{
+	int a = eventfd(0, 0), before = eventfd_number();
+	struct vm *vm;
+
+	NEED_CAP(KVM_CAP_IOEVENTFD);
+	if (before < 0)
+		test_skip("this kernel does not number eventfds");
+	vm = vm_new();
+	ASSERT_RET(ioeventfd(vm, a, PORT, 2, PIO, 0), 0);
+	for (int i = 0; i < 60; i++) {
+		int fd = eventfd(0, 0);
+
+		EXPECT_ERRNO(ioeventfd(vm, fd, PORT, 2, PIO | MATCH, 1), EEXIST);
+		EXPECT_ERRNO(ioeventfd(vm, fd, PORT, 2, PIO | DEASSIGN, 0), ENOENT);
+		ASSERT_RET(ioeventfd(vm, fd, PORT, 4, PIO, 0), 0);
+		ASSERT_RET(ioeventfd(vm, fd, PORT, 4, PIO | DEASSIGN, 0), 0);
+		close(fd);
+	}
+	EXPECT_TRUE(eventfd_number() <= before + 20);
+}

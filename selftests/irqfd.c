@@ -220,23 +220,6 @@ TEST(refused)
 		EXPECT_ERRNO(irqfd(vm, fd, PIN, KVM_IRQFD_FLAG_RESAMPLE, -1), EBADF);
 }
 
-/* The kernel takes the lowest number that is free: one that is never freed shows. */
-static int eventfd_number(void)
-{
-	int fd = eventfd(0, 0), number = -1;
-	char path[40], line[80];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
-	f = fopen(path, "r");
-	while (f && fgets(line, sizeof(line), f))
-		sscanf(line, "eventfd-id: %d", &number);
-	if (f)
-		fclose(f);
-	close(fd);
-	return number;
-}
-
 /* What is refused, and what is taken back, holds on to no eventfd. */
 TEST(references)
 {

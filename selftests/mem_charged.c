@@ -20,6 +20,9 @@
 #define TABLES		(SLOTS * 512)	/* one for each 2 MiB */
 #define LIMIT		"16777216"	/* tables for two thirds of it, and nothing else */
 
+#define HUGE		(16 * GIB)
+#define HUGE_BITMAP	(HUGE / 4096 / 8)
+
 #define LEAK		(3 << 19)	/* less than 150 vCPUs take */
 
 static char group[64];
@@ -190,6 +193,32 @@ TEST(a_limit_holds)
 		    (WIFEXITED(status) && WEXITSTATUS(status) == 2));
 	rmdir(group);
 	run_done(guest_new(nothing_guest));
+}
+
+/* The bitmap of a slot's dirty pages goes when logging ends, and with its slot. */
+TEST(bitmaps_go)
+{
+	struct vm *vm;
+	u64 before = 0;
+	u8 *memory;
+
+	memory = mmap(NULL, HUGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	ASSERT_TRUE(memory != MAP_FAILED);
+	make_group();
+	join_group();
+	vm = vm_bare();
+	/* KVM has more of a slot than its bitmap. */
+	for (int i = 0; i < 24; i++) {
+		if (i == 4)
+			before = read_file("memory.current");
+		ASSERT_RET(vm_slot(vm, 0, KVM_MEM_LOG_DIRTY_PAGES, 0, HUGE, memory), 0);
+		ASSERT_RET(vm_slot(vm, 0, 0, 0, HUGE, memory), 0);
+		ASSERT_RET(vm_slot(vm, 1, KVM_MEM_LOG_DIRTY_PAGES, HUGE, HUGE, memory), 0);
+		ASSERT_RET(vm_slot(vm, 1, 0, HUGE, 0, memory), 0);
+	}
+	EXPECT_TRUE(read_file("memory.current") < before + 10 * HUGE_BITMAP);
+	write_file("/sys/fs/cgroup", "cgroup.procs", "0");
+	rmdir(group);
 }
 
 /* A bus that is full refuses zones, and keeps nothing of them. */

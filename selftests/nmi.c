@@ -123,6 +123,39 @@ static void ipi_guest(void)
 	guest_done();
 }
 
+static void masked_guest(void)
+{
+	isr_table[2] = on_nmi;
+	isr_table[0x40] = on_irq;
+	apic_enable();
+	guest_sync(0x100);
+	apic_write(APIC_TDCR, 0xb);
+	apic_write(APIC_LVTT, 0x40);
+	apic_write(APIC_TMICT, 20000000);
+	asm volatile("sti; hlt" : : : "memory");
+	GUEST_EXPECT_EQ(irqs, 1);
+	GUEST_EXPECT_EQ(nmis, 1);
+	guest_done();
+}
+
+/* One that is masked ends no HLT: the timer does, whose handler's IRET lets the NMI come. */
+TEST(masked_does_not_wake)
+{
+	struct kvm_vcpu_events events;
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_USER_NMI);
+	vcpu = guest_new_irqchip(masked_guest);
+	EXPECT_EQ(run_sync(vcpu), 0x100);
+	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+	events.nmi.masked = 1;
+	events.nmi.pending = 1;
+	events.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	EXPECT_EQ(run_sync(vcpu), 1);
+	run_done(vcpu);
+}
+
 TEST(by_ipi)
 {
 	struct vcpu *vcpu = guest_new_irqchip(ipi_guest);

@@ -118,6 +118,34 @@ static void kicker(u64 id)
 	guest_done();
 }
 
+static void one_kick(void)
+{
+	guest_sync(call(KVM_HC_KICK_CPU, 0, 1, 0, 0));
+	guest_done();
+}
+
+/* Whoever saves a vCPU that has been kicked, and has not run since, finds it awake. */
+TEST(kick_is_saved)
+{
+	struct kvm_mp_state state = { .mp_state = KVM_MP_STATE_HALTED };
+	struct kvm_lapic_state lapic;
+	struct vcpu *vcpu, *other;
+
+	need_feature(KVM_FEATURE_PV_UNHALT);
+	vcpu = guest_new_irqchip(one_kick);
+	other = vcpu_new(vcpu->vm, 1);
+	/* KVM finds no LAPIC that is not on. */
+	xioctl(other->fd, KVM_GET_LAPIC, &lapic);
+	lapic.regs[APIC_SPIV + 1] |= 1;
+	xioctl(other->fd, KVM_SET_LAPIC, &lapic);
+	xioctl(other->fd, KVM_SET_MP_STATE, &state);
+	xioctl(other->fd, KVM_GET_MP_STATE, &state);
+	EXPECT_EQ(state.mp_state, KVM_MP_STATE_HALTED);
+	EXPECT_EQ(run_sync(vcpu), 0);
+	xioctl(other->fd, KVM_GET_MP_STATE, &state);
+	EXPECT_EQ(state.mp_state, KVM_MP_STATE_RUNNABLE);
+}
+
 TEST(kick)
 {
 	need_feature(KVM_FEATURE_PV_UNHALT);

@@ -116,10 +116,14 @@ TEST(eoi)
 	run_done(guest_new_irqchip(guest));
 }
 
+/* The first time the handler's page is not there yet, and an exit takes back what was offered. */
+#define ROUNDS	3
+
 /* The line falls before the EOI. */
 static void on_level(struct isr_frame *frame)
 {
 	(void)frame;
+	GUEST_EXPECT_EQ(*byte, 0);
 	taken++;
 	guest_sync(9);
 	if (eoi_by_bit())
@@ -135,12 +139,14 @@ static void ioapic_guest(void)
 	start();
 	ioapic_entry(20, 0x45 | 0x8000);		/* level */
 	sti();
-	guest_sync(1);
-	GUEST_WAIT(taken == 1);
-	guest_sync(2);
+	for (u64 n = 1; n <= ROUNDS; n++) {
+		guest_sync(1);
+		GUEST_WAIT(taken == n);
+		guest_sync(2);
+	}
 	cli();
 	GUEST_EXPECT_EQ(offered, 0);
-	GUEST_EXPECT_EQ(plain, 1);
+	GUEST_EXPECT_EQ(plain, ROUNDS);
 	GUEST_EXPECT_EQ(ioapic_read(0x10 + 40) & BIT(14), 0);	/* remote IRR */
 	guest_done();
 }
@@ -152,11 +158,13 @@ TEST(not_for_the_ioapic)
 
 	need_pv_eoi();
 	vcpu = guest_new_irqchip(ioapic_guest);
-	EXPECT_EQ(run_sync(vcpu), 1);
-	vm_irq_line(vcpu->vm, 20, 1);
-	EXPECT_EQ(run_sync(vcpu), 9);
-	vm_irq_line(vcpu->vm, 20, 0);
-	EXPECT_EQ(run_sync(vcpu), 2);
+	for (int i = 0; i < ROUNDS; i++) {
+		EXPECT_EQ(run_sync(vcpu), 1);
+		vm_irq_line(vcpu->vm, 20, 1);
+		EXPECT_EQ(run_sync(vcpu), 9);
+		vm_irq_line(vcpu->vm, 20, 0);
+		EXPECT_EQ(run_sync(vcpu), 2);
+	}
 	run_done(vcpu);
 }
 

@@ -11,6 +11,7 @@
 
 #define PAGE		GUEST_FREE
 #define READ_ONLY	0x40000000ULL
+#define LOGGED		0x40000000ULL
 
 static volatile u64 taken, page_in_isr;
 static volatile u32 *const vapic = (void *)PAGE;
@@ -198,6 +199,26 @@ static void set_lapic_tpr(struct vcpu *vcpu, u32 tpr)
 	xioctl(vcpu->fd, KVM_GET_LAPIC, &state);
 	*(u32 *)(state.regs + APIC_TPR) = tpr;
 	xioctl(vcpu->fd, KVM_SET_LAPIC, &state);
+}
+
+/* The page is memory that a log of dirty pages is about, as that which the guest writes. */
+TEST(page_logged)
+{
+	u64 bits;
+	struct kvm_dirty_log log = { .slot = 1, .dirty_bitmap = &bits };
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_VAPIC);
+	vcpu = guest_new_irqchip(looking_guest);
+	ASSERT_RET(vm_slot(vcpu->vm, 1, KVM_MEM_LOG_DIRTY_PAGES, LOGGED, 4096, mem_alloc(4096)), 0);
+	ASSERT_RET(set_vapic(vcpu, LOGGED), 0);
+	run_sync(vcpu);
+	for (int i = 1; i <= 3; i++) {
+		set_lapic_tpr(vcpu, i << 4);
+		run_sync(vcpu);
+		xioctl(vcpu->vm->fd, KVM_GET_DIRTY_LOG, &log);
+		EXPECT_EQ(bits, 1);
+	}
 }
 
 /* The page has to be brought in before the entry; or is gone, which is the guest's loss. */

@@ -7,8 +7,10 @@
  */
 #include <elf.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 
 #include "guest.h"
@@ -50,6 +52,56 @@ void *mem_alloc(size_t size)
 
 	ASSERT_TRUE(p != MAP_FAILED);
 	return p;
+}
+
+u64 stats_counter(int fd, const char *name)
+{
+	struct kvm_stats_header head;
+	u64 value = 0;
+
+	ASSERT_RET(pread(fd, &head, sizeof(head), 0), sizeof(head));
+	for (u32 i = 0; i < head.num_desc; i++) {
+		char buf[sizeof(struct kvm_stats_desc) + 256] = "";
+		struct kvm_stats_desc *desc = (void *)buf;
+		size_t size = sizeof(*desc) + head.name_size;
+
+		ASSERT_TRUE(size < sizeof(buf));
+		ASSERT_RET(pread(fd, buf, size, head.desc_offset + i * size), size);
+		if (strncmp(desc->name, name, strlen(name)))
+			continue;
+		ASSERT_RET(pread(fd, &value, 8, head.data_offset + desc->offset), 8);
+		return value;
+	}
+	test_skip("no counter %s", name);
+}
+
+static int number_of(int fd)
+{
+	char path[40], line[80];
+	int number = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	f = fopen(path, "r");
+	while (f && fgets(line, sizeof(line), f))
+		sscanf(line, "eventfd-id: %d", &number);
+	if (f)
+		fclose(f);
+	return number;
+}
+
+int eventfd_number(void)
+{
+	int fds[4], highest = -1;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = eventfd(0, 0);
+		if (number_of(fds[i]) > highest)
+			highest = number_of(fds[i]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+	return highest;
 }
 
 int vm_slot(struct vm *vm, u32 slot, u32 flags, u64 gpa, u64 size, void *hva)

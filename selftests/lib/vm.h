@@ -126,6 +126,17 @@ struct vm *vm_new_irqchip(void);
 /** vm_free() - unmap and close all of it. */
 void vm_free(struct vm *vm);
 
+/** stats_counter() - the value of a counter whose name begins so; @fd is of KVM_GET_STATS_FD. */
+u64 stats_counter(int fd, const char *name);
+
+/**
+ * eventfd_number() - the highest of the numbers that a few new eventfds have, -1 if they have none
+ *
+ * The kernel takes the lowest that is free: eventfds that are never freed show, also where others
+ * that were made between them are.
+ */
+int eventfd_number(void);
+
 /** vm_slot() - KVM_SET_USER_MEMORY_REGION; 0 or -1 and errno. */
 int vm_slot(struct vm *vm, u32 slot, u32 flags, u64 gpa, u64 size, void *hva);
 
