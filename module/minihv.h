@@ -479,12 +479,12 @@ struct mhv_vm {
 
 	struct mhv_vm_clock clock;
 	u32 default_tsc_khz;		/* [l] for vCPUs to come */
-	u64 disabled_quirks;		/* [l] KVM_X86_QUIRK_* that userspace does without */
-	u32 user_msrs;			/* [l] KVM_MSR_EXIT_REASON_* that userspace serves */
+	u64 disabled_quirks;		/* [a] KVM_X86_QUIRK_* that userspace does without */
+	u32 user_msrs;			/* [a] KVM_MSR_EXIT_REASON_* that userspace serves */
 	struct mhv_msr_filter *msr_filter; /* [l] read in srcu; NULL: all MSRs are allowed */
 	u32 disabled_exits;		/* [l] KVM_X86_DISABLE_EXITS_*, of vCPUs to come */
-	u32 exit_hypercalls;		/* [l] BIT(KVM_HC_*) that userspace serves */
-	u32 manual_dirty_log;		/* [l] KVM_DIRTY_LOG_* */
+	u32 exit_hypercalls;		/* [a] BIT(KVM_HC_*) that userspace serves */
+	u32 manual_dirty_log;		/* [a] KVM_DIRTY_LOG_* */
 	u32 dirty_ring_bytes;		/* [l] of each vCPU's dirty ring; 0: bitmaps */
 	u64 tss_addr;			/* [l] stored; no backend of ours uses it */
 	u64 identity_map_addr;		/* [l] likewise */

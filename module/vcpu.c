@@ -260,10 +260,8 @@ static long ioc_kvmclock_ctrl(void *obj, void *arg)
 /* What breakpoints the CPU has to watch: the debugger's, or the guest's. */
 static void update_debug(struct mhv_vcpu *vcpu)
 {
-	bool user = vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP;
-
 	mhv_state_change(vcpu, MHV_G_DR);
-	vcpu->dr_active = (user ? vcpu->debug_dr7 : vcpu->state.dr7) & 0xff;
+	mhv_dr7_changed(vcpu);
 	mhv_backend->update_intercepts(vcpu);
 }
 

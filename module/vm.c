@@ -451,51 +451,42 @@ static long cap_split_irqchip(struct mhv_vm *vm, const struct kvm_enable_cap *ca
 	return r;
 }
 
+static long set_vm_cap(struct mhv_vm *vm, enum mhv_vm_cap cap, bool on)
+{
+	mutex_lock(&vm->lock);
+	if (on)
+		vm->caps |= BIT(cap);
+	else
+		vm->caps &= ~BIT(cap);
+	mutex_unlock(&vm->lock);
+	return 0;
+}
+
 static long cap_x2apic_api(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
 {
 	if (cap->args[0] & ~(u64)(KVM_X2APIC_API_USE_32BIT_IDS |
 				  KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK))
 		return -EINVAL;
-	mutex_lock(&vm->lock);
 	if (cap->args[0] & KVM_X2APIC_API_USE_32BIT_IDS)
-		vm->caps |= BIT(MHV_VMCAP_X2APIC_32BIT);
+		set_vm_cap(vm, MHV_VMCAP_X2APIC_32BIT, true);
 	if (cap->args[0] & KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
-		vm->caps |= BIT(MHV_VMCAP_X2APIC_NO_BCAST);
-	mutex_unlock(&vm->lock);
+		set_vm_cap(vm, MHV_VMCAP_X2APIC_NO_BCAST, true);
 	return 0;
 }
 
 static long cap_exception_payload(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
 {
-	mutex_lock(&vm->lock);
-	if (cap->args[0])
-		vm->caps |= BIT(MHV_VMCAP_EXC_PAYLOAD);
-	else
-		vm->caps &= ~BIT(MHV_VMCAP_EXC_PAYLOAD);
-	mutex_unlock(&vm->lock);
-	return 0;
+	return set_vm_cap(vm, MHV_VMCAP_EXC_PAYLOAD, cap->args[0]);
 }
 
 static long cap_triple_fault(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
 {
-	mutex_lock(&vm->lock);
-	if (cap->args[0])
-		vm->caps |= BIT(MHV_VMCAP_TRIPLE_FAULT);
-	else
-		vm->caps &= ~BIT(MHV_VMCAP_TRIPLE_FAULT);
-	mutex_unlock(&vm->lock);
-	return 0;
+	return set_vm_cap(vm, MHV_VMCAP_TRIPLE_FAULT, cap->args[0]);
 }
 
 static long cap_platform_info(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
 {
-	mutex_lock(&vm->lock);
-	if (cap->args[0])
-		vm->caps &= ~BIT(MHV_VMCAP_NO_PLATFORM_INFO);
-	else
-		vm->caps |= BIT(MHV_VMCAP_NO_PLATFORM_INFO);
-	mutex_unlock(&vm->lock);
-	return 0;
+	return set_vm_cap(vm, MHV_VMCAP_NO_PLATFORM_INFO, !cap->args[0]);
 }
 
 /* Once, and not below the id of the vCPU to boot: as KVM has it since 6.11. */
@@ -524,9 +515,7 @@ static long cap_user_space_msr(struct mhv_vm *vm, const struct kvm_enable_cap *c
 	if (cap->args[0] & ~(u64)(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN |
 				  KVM_MSR_EXIT_REASON_FILTER))
 		return -EINVAL;
-	mutex_lock(&vm->lock);
 	WRITE_ONCE(vm->user_msrs, cap->args[0]);
-	mutex_unlock(&vm->lock);
 	return 0;
 }
 
@@ -535,9 +524,7 @@ static long cap_disable_quirks(struct mhv_vm *vm, const struct kvm_enable_cap *c
 {
 	if (cap->cap == KVM_CAP_DISABLE_QUIRKS2 && cap->args[0] & ~(u64)MHV_QUIRKS)
 		return -EINVAL;
-	mutex_lock(&vm->lock);
 	WRITE_ONCE(vm->disabled_quirks, cap->args[0]);
-	mutex_unlock(&vm->lock);
 	return 0;
 }
 
@@ -549,9 +536,7 @@ static long cap_manual_dirty_log(struct mhv_vm *vm, const struct kvm_enable_cap 
 		allowed |= KVM_DIRTY_LOG_INITIALLY_SET;
 	if (cap->args[0] & ~allowed)
 		return -EINVAL;
-	mutex_lock(&vm->lock);
 	WRITE_ONCE(vm->manual_dirty_log, cap->args[0]);
-	mutex_unlock(&vm->lock);
 	return 0;
 }
 
@@ -578,13 +563,7 @@ static long cap_emulation_failure(struct mhv_vm *vm, const struct kvm_enable_cap
 {
 	if (cap->args[0] & ~1ULL)
 		return -EINVAL;
-	mutex_lock(&vm->lock);
-	if (cap->args[0])
-		vm->caps |= BIT(MHV_VMCAP_EMUL_FAIL_EXIT);
-	else
-		vm->caps &= ~BIT(MHV_VMCAP_EMUL_FAIL_EXIT);
-	mutex_unlock(&vm->lock);
-	return 0;
+	return set_vm_cap(vm, MHV_VMCAP_EMUL_FAIL_EXIT, cap->args[0]);
 }
 
 static long cap_dirty_ring(struct mhv_vm *vm, const struct kvm_enable_cap *cap)

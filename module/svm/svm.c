@@ -437,7 +437,7 @@ static void svm_set_root(struct mhv_vcpu *vcpu, hpa_t root)
 {
 	struct vmcb_control_area *c = &to_svm(vcpu)->vmcb->control;
 
-	c->nested_cr3 = __sme_set(root);
+	c->nested_cr3 = root;
 	c->clean &= ~SVM_CLEAN_NPT;
 }
 
@@ -609,12 +609,12 @@ static noinline void svm_return_dr(struct svm_vcpu *svm)
 	set_debugreg(0, 7);
 	set_debugreg(DR6_RESERVED, 6);
 	/* A #DB that exits has its own bits only: exit_db() is to see those. */
-	if (vmcb->control.exit_code != SVM_EXIT_EXCP_BASE + X86_TRAP_DB)
+	if (vmcb->control.exit_code != SVM_EXIT_EXCP_BASE + X86_TRAP_DB) {
 		state->dr6 = vmcb->save.dr6;
+		vmcb->save.dr6 = DR6_RESERVED;
+	}
 	state->dr7 = vmcb->save.dr7;
 	svm->vcpu.dr_active = state->dr7 & 0xff;
-	vmcb->save.dr6 = svm->vmcb->control.exit_code == SVM_EXIT_EXCP_BASE + X86_TRAP_DB ?
-			 vmcb->save.dr6 : DR6_RESERVED;
 	vmcb->control.intercepts[INTERCEPT_DR] = 0x00ff00ff;
 	vmcb->control.clean &= ~(SVM_CLEAN_INTERCEPTS | SVM_CLEAN_DR);
 }
