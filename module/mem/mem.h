@@ -215,6 +215,7 @@ struct mhv_pte_format {
  * @inv_end: end of that range
  * @leaving: a slot out of vm->slots whose mappings are being zapped: the MMU
  *	notifier must still see it
+ * @device: a device's memory is mapped, or was [a]
  * @pages: table pages, for memory accounting
  * @freed: table pages taken out, to be freed once no CPU can be using them
  */
@@ -228,6 +229,7 @@ struct mhv_mmu {
 	unsigned long inv_start;
 	unsigned long inv_end;
 	const struct mhv_memslot *leaving;
+	bool device;
 	atomic_long_t pages;
 	struct list_head freed;
 };

@@ -273,6 +273,8 @@ static int leaf_install(struct fault *f, const struct host_page *hp, u64 *entry,
 		if ((old & fmt->write) || !writable)
 			return MHV_FAULT_FIXED;
 	}
+	if (hp->device)
+		WRITE_ONCE(f->vm->mmu.device, true);
 	if (cmpxchg64(entry, old, new) != old)
 		return -EAGAIN;
 	if (writable && logged)

@@ -215,6 +215,18 @@ static noinline void vmx_flush_l1d(void)
 }
 
 /*
+ * Before an entry, where the CPU has MMIO Stale Data but none of its kin, for
+ * which the buffers are cleared anyway: a guest needs a device's memory to see
+ * what is in them.
+ */
+static noinline void vmx_clear_buffers(void)
+{
+	static const u16 ds = __KERNEL_DS;
+
+	asm volatile("verw %0" : : "m" (ds) : "cc");
+}
+
+/*
  * A CPU with this erratum stops, and the machine with it, when an instruction is
  * fetched by two translations of different size: a guest could have that.
  * Then no code is in large pages, unless "mitigations=off".
@@ -856,6 +868,9 @@ static void vmx_run(struct mhv_vcpu *vcpu)
 	vmx_switch_perf(vmx);
 	if (unlikely(flush_l1d))
 		vmx_flush_l1d();
+	else if (static_branch_unlikely(&mmio_stale_data_clear) &&
+		 READ_ONCE(vcpu->vm->mmu.device))
+		vmx_clear_buffers();
 	vmx->error = 0;
 	/* perf changes it by an interrupt, at any time. */
 	debugctl = get_debugctlmsr();
