@@ -214,9 +214,10 @@ static int svm_cpu_on(void)
 		return -EBUSY;
 	wrmsrl(MSR_EFER, efer | EFER_SVME);
 	wrmsrl(MSR_VM_HSAVE_PA, __sme_set(page_to_phys(sc->hsave)));
-	/* An earlier kernel may have left another. */
+	/* 1: an earlier kernel may have left another. */
 	if (boot_cpu_has(X86_FEATURE_TSCRATEMSR))
-		wrmsrl(MSR_AMD64_TSC_RATIO, SVM_TSC_RATIO_DEFAULT);
+		wrmsr(MSR_AMD64_TSC_RATIO, lower_32_bits(SVM_TSC_RATIO_DEFAULT),
+		      upper_32_bits(SVM_TSC_RATIO_DEFAULT));
 	svm_errata_on();
 	/* The counters can tell the host from guests by now, if perf wants it. */
 	amd_pmu_enable_virt();
