@@ -208,7 +208,7 @@ static void test_storm(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, r->sent, sent + 1);
 	/* One that found it low begins anew. */
 	for (i = 0; i < 5; i++)
-		ioapic_eoi(&r->io, BIT(11), true);
+		ioapic_eoi(&r->io, BIT(11));
 	KUNIT_EXPECT_EQ(test, r->io.eois[11], 5U);
 	ioapic_set_level(&r->io, 11, 0, false, false);
 	ioapic_eoi(&r->io, BIT(11));
