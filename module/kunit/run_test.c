@@ -257,7 +257,7 @@ static void test_skip(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, mhv_skip(vcpu, 0x100000004ULL), MHV_RESUME);
 	KUNIT_EXPECT_EQ(test, state->rip, 0x100000004ULL);
 	KUNIT_EXPECT_EQ(test, vcpu->exception.vector, (u8)X86_TRAP_DB);
-	KUNIT_EXPECT_EQ(test, vcpu->exception.payload, (u64)DR_STEP);
+	KUNIT_EXPECT_EQ(test, state->dr6 & (DR_STEP | DR_TRAP_BITS), (u64)DR_STEP);
 }
 
 /* Once for each new generation of either, and at the first entry. */
