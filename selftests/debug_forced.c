@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * debug_forced.c - a breakpoint of the guest's on an instruction whose emulation a prefix forces:
- * the CPU has looked at the prefix alone.
+ * debug_forced.c - breakpoints and steps of the guest's at instructions whose emulation a prefix
+ * forces: the CPU has looked at the prefix alone.
  */
 
 #include "guest.h"
@@ -80,4 +80,46 @@ TEST(last_step)
 	if (strcmp(test_device(), "/dev/minihv") || !test_force_emulation())
 		test_skip("KVM's emulator takes no step after POPF");
 	run_done(guest_new(popf_guest));
+}
+
+static void on_entry_step(struct isr_frame *frame)
+{
+	on_step(frame);
+	frame->rflags &= ~0x100UL;
+	frame->cs = GUEST_CS64;		/* the GDT has nothing that fits what SYSCALL loads */
+	frame->ss = GUEST_DS;
+}
+
+/* SYSCALL under TF, by force, to the instruction behind it; the mask of flags is @mask. */
+#define SYSCALL(mask, end) ({							\
+	wrmsr(0xc0000084, mask);						\
+	asm volatile("lea 1f(%%rip), %0\n mov %0, %%rax\n mov %0, %%rdx\n"	\
+		     "shr $32, %%rdx\n mov $0xc0000082, %%ecx\n wrmsr\n"	\
+		     "pushf\n orq $0x100, (%%rsp)\n popf\n"			\
+		     "ud2\n .ascii \"kvm\"\n syscall\n"				\
+		     "1: mov %1, %%ss\n pushf\n andq $~0x100, (%%rsp)\n popf"	\
+		     : "=&r" (end) : "r" (GUEST_DS)				\
+		     : "rax", "rcx", "rdx", "r11", "cc", "memory");		\
+})
+
+static void syscall_guest(void)
+{
+	u64 end;
+
+	isr_table[1] = on_entry_step;
+	wrmsr(MSR_EFER, rdmsr(MSR_EFER) | EFER_SCE);
+	wrmsr(0xc0000081, (u64)GUEST_CS64 << 32);
+	SYSCALL(0x100, end);
+	GUEST_EXPECT_EQ(hits, 0);
+	SYSCALL(0, end);
+	GUEST_EXPECT_EQ(hits, 1);
+	GUEST_EXPECT_EQ(hit_rip, end);
+	guest_done();
+}
+
+TEST(no_step_into_syscall)
+{
+	if (!test_force_emulation())
+		test_skip("the prefix is not on");
+	run_done(guest_new(syscall_guest));
 }

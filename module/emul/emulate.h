@@ -380,6 +380,7 @@ struct emul_operand {
  * @shadow: out: EMUL_SHADOW_*, the interrupt shadow after this instruction
  * @after: out: EMUL_OK, and @fault is to be delivered in the state that is left: a task switch
  * @switched: out: another task runs now
+ * @new_tf: out: whether there is a single step is up to the TF that it ended with
  * @iret: out: it was an IRET, which ends an NMI
  * @fault: out: the exception, after EMUL_FAULT or with @after
  * @dst: internal: destination
@@ -411,6 +412,7 @@ struct emul_ctx {
 	u8 shadow;
 	bool after;
 	bool switched;
+	bool new_tf;
 	bool iret;
 	struct emul_fault fault;
 

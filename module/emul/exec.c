@@ -250,6 +250,7 @@ static void begin(struct emul_ctx *ctx)
 	ctx->shadow = 0;
 	ctx->after = false;
 	ctx->switched = false;
+	ctx->new_tf = false;
 	ctx->iret = false;
 	ctx->seg_cached = 0;
 	ctx->seg_dirty = 0;

@@ -247,7 +247,8 @@ static int retire(struct mhv_emul *e)
 	struct mhv_vcpu *vcpu = e->vcpu;
 	struct emul_ctx *ctx = &e->ctx;
 	/* A task switch ends single steps: another task's flags count from here on. */
-	bool step = vcpu->state.rflags & X86_EFLAGS_TF && !ctx->switched;
+	bool step = vcpu->state.rflags & X86_EFLAGS_TF && !ctx->switched &&
+		    !(ctx->new_tf && !(ctx->rflags & X86_EFLAGS_TF));
 	int r = MHV_RESUME;
 
 	mhv_state_change(vcpu, MHV_G_GPR | MHV_G_RIP_FLAGS);
@@ -262,7 +263,7 @@ static int retire(struct mhv_emul *e)
 		vcpu->state.nmi_masked = false;
 		mhv_request(vcpu, MHV_REQ_EVENT);
 	}
-	/* Whether there is a step is up to the TF that the instruction began with. */
+	/* But for SYSCALL, a step is up to the TF that the instruction began with. */
 	if (step)
 		r = mhv_skip(vcpu, ctx->rip);
 	vcpu->state.rip = ctx->rip;

@@ -59,6 +59,7 @@ int em_syscall(struct emul_ctx *ctx)
 	if (lma)
 		ctx->gpr[EMUL_R11] = ctx->rflags;
 	ctx->rflags = (ctx->rflags & ~mask) | 2;
+	ctx->new_tf = true;	/* a kernel has it in SFMASK, so as not to be stepped through */
 	set_flat(ctx, star >> 32 & 0xfffc, (star >> 32 & 0xfffc) + 8, 0, lma);
 	ctx->next_rip = target;
 	return EMUL_OK;
