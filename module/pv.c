@@ -36,7 +36,6 @@ int mhv_steal_set(struct mhv_vcpu *vcpu, u64 val)
 	if (!sched_info_on() || val & STEAL_RESERVED)
 		return 1;
 	vcpu->steal.msr = val;
-	vcpu->steal.shown_preempted = false;
 	if (val & KVM_MSR_ENABLED)
 		mhv_request(vcpu, MHV_REQ_STEAL);
 	return 0;

@@ -5,7 +5,7 @@
  * No locks.
  * AMD APM vol. 3; Intel SDM vol. 2.
  */
-#include "../emul/emulate.h"
+#include "../emul/glue.h"
 #include "kunit.h"
 
 #define CF	BIT(0)
@@ -286,6 +286,23 @@ static void test_rows(struct kunit *test)
 }
 
 /* Any bytes at all: no length beyond 15 or what was given; each prefix of them asks for more. */
+/* The same bytes are another instruction where the code segment is another. */
+static void test_decoded_before(struct kunit *test)
+{
+	static const u8 mov[] = { 0x88, 0x07 };		/* to (%edi), or to (%bx) */
+	struct mhv_vcpu *vcpu = mhv_kunit_vcpu(test, mhv_kunit_vm(test), 0);
+	struct mhv_emul *e = vcpu->emul;
+	unsigned int i;
+
+	vcpu->state.cr0 = 0;
+	for (i = 0; i < 4; i++) {
+		vcpu->state.seg[MHV_CS].attr = i & 1 ? 0x9b : 0x9b | MHV_SEG_DB;
+		KUNIT_EXPECT_EQ(test, glue_fetch_decode(e, mov, sizeof(mov)), (int)EMUL_OK);
+		KUNIT_EXPECT_EQ(test, (u32)e->ctx.insn.mem.base,
+				(u32)(i & 1 ? EMUL_RBX : EMUL_RDI));
+	}
+}
+
 static void test_decode(struct kunit *test)
 {
 	struct emul_insn *insn = kunit_kzalloc(test, sizeof(*insn), GFP_KERNEL);
@@ -341,6 +358,7 @@ static void test_budget(struct kunit *test)
 static struct kunit_case cases[] = {
 	KUNIT_CASE(test_rows),
 	KUNIT_CASE(test_decode),
+	KUNIT_CASE(test_decoded_before),
 	KUNIT_CASE(test_budget),
 	{}
 };

@@ -260,6 +260,19 @@ static void test_skip(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, state->dr6 & (DR_STEP | DR_TRAP_BITS), (u64)DR_STEP);
 }
 
+/* Breakpoints that userspace sets are the CPU's to watch, as those that the guest sets. */
+static void test_debugregs(struct kunit *test)
+{
+	struct kvm_debugregs dbg = { .dr7 = BIT(10) | 2 };
+	struct mhv_vcpu *vcpu = new_vcpu(test);
+
+	KUNIT_EXPECT_EQ(test, mhv_set_debugregs(vcpu, &dbg), 0);
+	KUNIT_EXPECT_NE(test, (u32)vcpu->dr_active, 0U);
+	dbg.dr7 = BIT(10);
+	KUNIT_EXPECT_EQ(test, mhv_set_debugregs(vcpu, &dbg), 0);
+	KUNIT_EXPECT_EQ(test, (u32)vcpu->dr_active, 0U);
+}
+
 /* Once for each new generation of either, and at the first entry. */
 static void test_sync_mmu(struct kunit *test)
 {
@@ -296,6 +309,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(test_payload),
 	KUNIT_CASE(test_merge),
 	KUNIT_CASE(test_skip),
+	KUNIT_CASE(test_debugregs),
 	KUNIT_CASE(test_sync_mmu),
 	{}
 };
