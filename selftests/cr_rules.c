@@ -35,6 +35,8 @@ static void cr0_guest(void)
 	GUEST_EXPECT_EQ(GET("cr0"), cr0);
 	GUEST_EXPECT_EQ(TRY_MOV("cr0", cr0 | CR0_CD | CR0_NW), NONE);
 	GUEST_EXPECT_EQ(GET("cr0"), cr0 | CR0_CD | CR0_NW);
+	GUEST_EXPECT_EQ(TRY_MOV("cr0", cr0), NONE);
+	GUEST_EXPECT_EQ(GET("cr0"), cr0);
 	GUEST_EXPECT_EQ(TRY_MOV("cr0", cr0 ^ CR0_WP), NONE);
 	GUEST_EXPECT_EQ(GET("cr0"), cr0 ^ CR0_WP);
 	GUEST_EXPECT_EQ(TRY_MOV("cr0", cr0 ^ CR0_AM), NONE);

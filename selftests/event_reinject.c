@@ -92,6 +92,40 @@ TEST(idt_and_stack_not_mapped)
 	run_unmapped(guest, 3);
 }
 
+static volatile u64 bp_rip;
+
+static void on_bp(struct isr_frame *frame)
+{
+	taken++;
+	bp_rip = frame->rip;
+}
+
+static void bp_guest(void)
+{
+	struct {
+		u16 limit;
+		u64 base;
+	} __attribute__((packed)) idt = { 0xfff, IDT_GPA };
+
+	isr_table[3] = on_bp;
+	asm volatile("lidt %0" : : "m" (idt));
+	for (u32 i = 1; i <= 4; i++) {
+		u64 after;
+
+		guest_sync(1);
+		asm volatile("lea 1f(%%rip), %0\n\tint3\n1:" : "=r" (after) : : "memory");
+		GUEST_EXPECT_EQ(taken, i);
+		GUEST_EXPECT_EQ(bp_rip, after);
+	}
+	guest_done();
+}
+
+/* An instruction's own: it comes once, and returns behind it. */
+TEST(breakpoint_instruction)
+{
+	run_unmapped(bp_guest, 4);
+}
+
 static u8 order[2];
 
 static void on_first(struct isr_frame *frame)

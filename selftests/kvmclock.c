@@ -133,6 +133,7 @@ TEST(get_and_set)
 TEST(paused)
 {
 	struct vcpu *vcpu;
+	u32 version;
 
 	NEED_CAP(KVM_CAP_KVMCLOCK_CTRL);
 	vcpu = guest_new(NULL);
@@ -146,4 +147,14 @@ TEST(paused)
 	EXPECT_RET(ioctl(vcpu->fd, KVM_KVMCLOCK_CTRL, 0), 0);
 	run_sync(vcpu);
 	EXPECT_EQ(guest_var(vcpu->vm, page).flags & 2, 2);
+	/* It is the guest's to clear: the page is written anew, and it stays. */
+	version = guest_var(vcpu->vm, page).version;
+	xioctl(vcpu->vm->fd, KVM_SET_CLOCK, &(struct kvm_clock_data){ .clock = SECOND });
+	run_sync(vcpu);
+	EXPECT_NE(guest_var(vcpu->vm, page).version, version);
+	EXPECT_EQ(guest_var(vcpu->vm, page).flags & 2, 2);
+	guest_var(vcpu->vm, page).flags = 0;
+	xioctl(vcpu->vm->fd, KVM_SET_CLOCK, &(struct kvm_clock_data){ .clock = SECOND });
+	run_sync(vcpu);
+	EXPECT_EQ(guest_var(vcpu->vm, page).flags & 2, 0);
 }

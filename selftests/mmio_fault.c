@@ -147,3 +147,29 @@ TEST(lock_prefix)
 {
 	run_done(guest_new(lock_guest));
 }
+
+#define TABLE_VA	(9ULL << 30)
+
+static void table_guest(void)
+{
+	c = TABLE_VA;
+	GUEST_TRY("mov (%%rcx), %%eax", a, c, d);
+	GUEST_EXPECT_EQ(guest_fault.vector, 14);
+	GUEST_EXPECT_EQ(guest_fault.error, 0);
+	GUEST_EXPECT_EQ(guest_fault.cr2, TABLE_VA);
+	guest_done();
+}
+
+/* A page table where no memory is: nothing is present there, and no device is asked. */
+TEST(page_table_in_a_device)
+{
+	struct vcpu *vcpu = guest_new(table_guest);
+	u64 *pdpt = (u64 *)(vcpu->vm->ram + GUEST_PT + 0x1000);
+
+	pdpt[TABLE_VA >> 30] = GUEST_FREE | PTE_P | PTE_W;
+	*(u64 *)(vcpu->vm->ram + GUEST_FREE) = MMIO | PTE_P | PTE_W;
+	/* KVM of 6.1 takes the entry's address for the operand's, and asks. */
+	if (!strcmp(test_device(), "/dev/kvm"))
+		test_skip("KVM takes the table for the operand");
+	run_done(vcpu);
+}

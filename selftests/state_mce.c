@@ -121,3 +121,38 @@ TEST(errors)
 	EXPECT_RET(inject(vcpu, 3, fatal, 0), 0);
 	expect_exit(vcpu, KVM_EXIT_SHUTDOWN);
 }
+
+static void on_first_mc(struct isr_frame *frame)
+{
+	(void)frame;
+	hits++;
+}
+
+static void busy_guest(void)
+{
+	u64 cr4;
+
+	isr_table[18] = on_first_mc;
+	asm volatile("mov %%cr4, %0" : "=r" (cr4));
+	asm volatile("mov %0, %%cr4" : : "r" (cr4 | CR4_MCE));
+	guest_sync(1);
+	GUEST_EXPECT_EQ(hits, 1);
+	guest_sync(2);
+	guest_done();
+}
+
+/* A second one while the first is being handled. */
+TEST(second_in_progress)
+{
+	const u64 fatal = STATUS_VAL | STATUS_UC | STATUS_EN | STATUS_PCC | 0x150;
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_MCE);
+	vcpu = guest_new(busy_guest);
+	xioctl(vcpu->fd, KVM_X86_SETUP_MCE, &(u64){ MCG_CTL_P | 10 });
+	EXPECT_EQ(run_sync(vcpu), 1);
+	EXPECT_RET(inject(vcpu, 3, fatal, 0), 0);
+	EXPECT_EQ(run_sync(vcpu), 2);
+	EXPECT_RET(inject(vcpu, 3, fatal, 0), 0);
+	expect_exit(vcpu, KVM_EXIT_SHUTDOWN);
+}

@@ -149,3 +149,30 @@ TEST(reset_hold_ends)
 	run_done(vcpu);
 	EXPECT_EQ(get(vcpu), KVM_MP_STATE_RUNNABLE);
 }
+
+/* Older VMMs reset a CPU that had halted by its registers alone: the BSP is to run then. */
+TEST(reset_vector_wakes)
+{
+	struct vm *vm = vm_new_irqchip();
+	struct vcpu *bsp = vcpu_new(vm, 0), *ap = vcpu_new(vm, 1);
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+
+	vcpu_get_regs(bsp, &regs);
+	xioctl(bsp->fd, KVM_GET_SREGS, &sregs);
+	EXPECT_RET(set(bsp, KVM_MP_STATE_HALTED), 0);
+	vcpu_set_regs(bsp, &regs);
+	EXPECT_EQ(get(bsp), KVM_MP_STATE_HALTED);
+	xioctl(bsp->fd, KVM_SET_SREGS, &sregs);
+	EXPECT_EQ(get(bsp), KVM_MP_STATE_RUNNABLE);
+	/* Elsewhere it stays as it is, and so does an AP. */
+	EXPECT_RET(set(bsp, KVM_MP_STATE_HALTED), 0);
+	regs.rip = 0x1000;
+	vcpu_set_regs(bsp, &regs);
+	xioctl(bsp->fd, KVM_SET_SREGS, &sregs);
+	EXPECT_EQ(get(bsp), KVM_MP_STATE_HALTED);
+	EXPECT_RET(set(ap, KVM_MP_STATE_HALTED), 0);
+	xioctl(ap->fd, KVM_GET_SREGS, &sregs);
+	xioctl(ap->fd, KVM_SET_SREGS, &sregs);
+	EXPECT_EQ(get(ap), KVM_MP_STATE_HALTED);
+}

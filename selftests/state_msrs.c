@@ -135,3 +135,26 @@ TEST(counts)
 	msrs.head.nmsrs = 255;
 	EXPECT_RET(ioctl(vcpu->fd, KVM_GET_MSRS, &msrs), 2);
 }
+
+static void shutdown_guest(void)
+{
+	struct {
+		u16 limit;
+		u64 base;
+	} __attribute__((packed)) idt = { 0 };
+
+	asm volatile("lidt %0\n\tud2" : : "m" (idt));
+}
+
+/* A triple fault resets as INIT does, which leaves the PAT alone. */
+TEST(pat_after_shutdown)
+{
+	const u64 pat = 0x0007040600070401;
+	struct vcpu *vcpu;
+
+	need_shutdown();
+	vcpu = guest_new(shutdown_guest);
+	ASSERT_RET(vcpu_set_msr(vcpu, 0x277, pat), 1);
+	expect_exit(vcpu, KVM_EXIT_SHUTDOWN);
+	EXPECT_EQ(vcpu_get_msr(vcpu, 0x277), pat);
+}
