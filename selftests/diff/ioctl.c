@@ -158,7 +158,7 @@ static void amend(struct diff *d, u32 cmd, u8 *at)
 		*(u64 *)at &= ~MCE_HIDDEN;
 		break;
 	case KVM_SET_GUEST_DEBUG:
-		*(u32 *)at &= 0x00170003;	/* no INJECT_BP, see state.c */
+		*(u32 *)at &= 0x00170001;	/* no INJECT_BP, no steps, see state.c */
 		break;
 	case KVM_HAS_DEVICE_ATTR:
 	case KVM_GET_DEVICE_ATTR:

@@ -55,6 +55,12 @@ static u32 rnd_delivery(struct diff *d)
 	return without_nmi((mode == 2 || mode == 3 ? 0 : mode) << 8);
 }
 
+/* One bit, in either model: of several, 6.1's KVM knows the lowest alone. */
+static u32 logical_id(struct diff *d)
+{
+	return (one_in(d, 8) ? 0 : BIT(24 + below(d, 4))) | (rnd(d) & 0xffffff);
+}
+
 /* A register up to LVTERR. What KVM answers for others is whatever it read last. */
 static u32 lapic_register(struct diff *d)
 {
@@ -82,7 +88,7 @@ static void lapic_write(struct diff *d, struct code *c)
 		put_store(c, LAPIC + 0xb0, 0);
 		break;
 	case 3:
-		put_store(c, LAPIC + 0xd0, rnd(d));
+		put_store(c, LAPIC + 0xd0, logical_id(d));
 		break;
 	case 4:
 		put_store(c, LAPIC + 0xe0, one_in(d, 2) ? 0xffffffff : 0x0fffffff);
@@ -259,7 +265,8 @@ static void set_lapic(struct diff *d)
 		reg = 0x80;
 
 	must(d, ioctl(d->vcpu[i], KVM_GET_LAPIC, &l), "get-lapic");
-	*(u32 *)(l.regs + reg) = rnd_bits(d, *(u32 *)(l.regs + reg), reg == 0x80 ? 0xf0 : ~0U);
+	*(u32 *)(l.regs + reg) = reg == 0xd0 ? logical_id(d) :
+		rnd_bits(d, *(u32 *)(l.regs + reg), reg == 0x80 ? 0xf0 : ~0U);
 	say_ret(d, ioctl(d->vcpu[i], KVM_SET_LAPIC, &l), "v%d set-lapic %x", i, reg);
 }
 

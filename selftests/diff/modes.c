@@ -104,8 +104,8 @@ static void make_page_tables(struct diff *d, enum cpu_mode mode)
 		return;
 	/* IOAPIC and LAPIC. */
 	put64(d, DIFF_PT + 0x1018, (DIFF_PT + 0x4000) | rwu);
-	put64(d, DIFF_PT + 0x4000 + 8 * 0x1f6, 0xfec00000 | rwu | PTE_PS);
-	put64(d, DIFF_PT + 0x4000 + 8 * 0x1f7, 0xfee00000 | rwu | PTE_PS);
+	put64(d, DIFF_PT + 0x4000 + 8 * 0x1f6, 0xfec00000 | rwu | PTE_PS | PTE_D);
+	put64(d, DIFF_PT + 0x4000 + 8 * 0x1f7, 0xfee00000 | rwu | PTE_PS | PTE_D);
 }
 
 void make_tables(struct diff *d, enum cpu_mode mode)
