@@ -119,8 +119,27 @@ static void amend(struct diff *d, u32 cmd, u8 *at)
 	struct kvm_vcpu_events *events = (void *)at;
 	struct kvm_pit_state2 *pit = (void *)at;
 	struct kvm_device_attr *attr = (void *)at;
+	struct kvm_irqchip *chip = (void *)at;
+	struct kvm_sregs *sregs = (void *)at;
 
 	switch (cmd) {
+	case KVM_SET_SREGS:
+	case KVM_SET_SREGS2:
+		/* KVM's emulator does not step over a HLT in what is no code. */
+		sregs->cs.type = 11;
+		sregs->cs.s = 1;
+		sregs->cs.present = 1;
+		sregs->cs.unusable = 0;
+		sregs->cs.limit |= 0xffff;
+		break;
+	case KVM_SET_REGS:
+		((struct kvm_regs *)at)->rip = DIFF_CODE + below(d, 16);
+		break;
+	case KVM_SET_USER_MEMORY_REGION:
+	case KVM_GET_DIRTY_LOG:
+	case KVM_CLEAR_DIRTY_LOG:
+		*(u32 *)at &= ~0x10000;		/* that is system management mode's memory */
+		break;
 	case KVM_ENABLE_CAP:
 		cap->cap = below(d, 230);
 		while (cap_hidden(cap->cap))
@@ -144,6 +163,10 @@ static void amend(struct diff *d, u32 cmd, u8 *at)
 		if (!nmis_work())
 			memset(&events->nmi, 0, sizeof(events->nmi));
 		break;
+	case KVM_SET_IRQCHIP:
+		if (chip->chip_id == KVM_IRQCHIP_IOAPIC)
+			chip->chip.ioapic.pad = 0;	/* KVM keeps it */
+		break;
 	case KVM_SET_PIT:
 	case KVM_SET_PIT2:
 		for (int i = 0; i < 3; i++)	/* no timer runs */
@@ -166,13 +189,14 @@ static void amend(struct diff *d, u32 cmd, u8 *at)
 		attr->flags = one_in(d, 4);
 		attr->group = one_in(d, 4);
 		attr->attr = one_in(d, 4) ? rnd_value(d) : 0;
-		attr->addr = one_in(d, 4) ? rnd_value(d) : (uintptr_t)(at + sizeof(*attr));
+		/* KVM returns one that looks like an errno as such. */
+		attr->addr = one_in(d, 4) ? rnd_value(d) << 1 >> 1 : (uintptr_t)(at + sizeof(*attr));
 		break;
 	case KVM_SET_SIGNAL_MASK:
 		memset(at + 4, 0, 60);
 		break;
-	case KVM_IRQFD:
 	case KVM_IOEVENTFD:
+		((struct kvm_ioeventfd *)at)->flags &= ~8;	/* another architecture's */
 		break;
 	}
 }
@@ -290,14 +314,33 @@ static void eventfds(struct diff *d)
 
 static void run(struct diff *d)
 {
+	struct kvm_sregs s;
+
+	if (ioctl(d->vcpu[0], KVM_GET_SREGS, &s) || s.efer & EFER_UNKNOWN)
+		return;
+	settle_events(d);
 	d->run[0]->immediate_exit = one_in(d, 2);
 	run_vcpu(d, 0, 4);
 	d->run[0]->immediate_exit = 0;
 }
 
+/* Wherever the guest gets to, it halts; at the reset vector, too. */
+static void halt_everywhere(struct diff *d)
+{
+	struct kvm_userspace_memory_region top = {
+		.slot = 31, .guest_phys_addr = 0x100000000 - DIFF_RAM, .memory_size = DIFF_RAM,
+		.userspace_addr = (uintptr_t)d->ram,
+	};
+
+	memset(d->ram, 0xf4, DIFF_RAM);
+	must(d, ioctl(d->vm, KVM_SET_USER_MEMORY_REGION, &top), "reset vector");
+}
+
 static void begin(struct diff *d)
 {
 	make_vm(d, 1, one_in(d, 4));
+	halt_everywhere(d);
+	make_tables(d, MODE_REAL);
 	make_tables(d, MODE_PROT32);
 	memcpy(d->ram_shown, d->ram, DIFF_RAM);
 	buffer = mmap((void *)BUFFER_AT, BUFFER + 0x1000, PROT_READ | PROT_WRITE,
@@ -324,6 +367,8 @@ static void act(struct diff *d)
 		call(d);
 		break;
 	}
+	/* What KVM has reset then, on SVM, fetches its first instruction for ever. */
+	d->stop |= d->shut_down;
 	d->irqchip |= created_irqchip;
 	show_vcpu(d, 0);
 	show_vm(d);

@@ -192,6 +192,21 @@ static void window(struct diff *d, struct code *c)
 		put_n(c, 0xfa9090fb, 4);		/* STI, NOP, NOP, CLI */
 }
 
+/* One that is halted is woken by KVM for an NMI, though NMIs are masked. */
+static void run_awake(struct diff *d, int i)
+{
+	struct kvm_mp_state mp = { KVM_MP_STATE_RUNNABLE };
+	struct kvm_vcpu_events e = { 0 };
+
+	ioctl(d->vcpu[i], KVM_GET_VCPU_EVENTS, &e);
+	ioctl(d->vcpu[i], KVM_GET_MP_STATE, &mp);
+	if (e.nmi.pending && e.nmi.masked && mp.mp_state == KVM_MP_STATE_HALTED) {
+		mp.mp_state = KVM_MP_STATE_RUNNABLE;
+		say_ret(d, ioctl(d->vcpu[i], KVM_SET_MP_STATE, &mp), "awake");
+	}
+	run_vcpu(d, i, 20);
+}
+
 static void program(struct diff *d)
 {
 	static void (*const puts[])(struct diff *d, struct code *c) = {
@@ -214,12 +229,12 @@ static void program(struct diff *d)
 	put_n(&c, 0xf4f5e6, 3);
 	memcpy(d->ram + regs.rip, c.byte, c.n);
 	say_ret(d, ioctl(d->vcpu[i], KVM_SET_REGS, &regs), "set-regs");
-	run_vcpu(d, i, 20);
+	run_awake(d, i);
 }
 
 static void run(struct diff *d)
 {
-	run_vcpu(d, one_in(d, 2), 20);
+	run_awake(d, one_in(d, 2));
 }
 
 static void line(struct diff *d)
@@ -321,14 +336,9 @@ static void set_routing(struct diff *d)
 
 static void nmi(struct diff *d)
 {
-	struct kvm_mp_state mp = { KVM_MP_STATE_RUNNABLE };
-	struct kvm_vcpu_events e = { 0 };
 	int i = below(d, 2);
 
-	/* One that is halted is woken by KVM though they are masked. */
-	ioctl(d->vcpu[i], KVM_GET_VCPU_EVENTS, &e);
-	ioctl(d->vcpu[i], KVM_GET_MP_STATE, &mp);
-	if (nmis_work() && !(e.nmi.masked && mp.mp_state == KVM_MP_STATE_HALTED))
+	if (nmis_work())
 		say_ret(d, ioctl(d->vcpu[i], KVM_NMI), "v%d nmi", i);
 }
 
@@ -336,12 +346,7 @@ static void set_mp_state(struct diff *d)
 {
 	struct kvm_mp_state mp = { one_in(d, 2) ? 0 : below(d, 5) };
 	int i = below(d, 2);
-	struct kvm_vcpu_events e;
 
-	/* KVM wakes up for an NMI that is masked. */
-	must(d, ioctl(d->vcpu[i], KVM_GET_VCPU_EVENTS, &e), "get-events");
-	if (e.nmi.pending && e.nmi.masked)
-		return;
 	say_ret(d, ioctl(d->vcpu[i], KVM_SET_MP_STATE, &mp), "v%d set-mp-state %u", i, mp.mp_state);
 }
 

@@ -36,6 +36,12 @@ enum cpu_mode {
 /** make_tables() - GDT, IDT, handlers, TSS and page tables for @mode, in the guest's memory. */
 void make_tables(struct diff *d, enum cpu_mode mode);
 
+/* Of such bits in EFER, some make QEMU's TCG end its host. */
+#define EFER_UNKNOWN	(~0x7fffULL)
+
+/** settle_events() - resolve what of vCPU 0's events KVM does not deliver as told */
+void settle_events(struct diff *d);
+
 /** set_mode() - vCPU @i is in @mode, at privilege level 0, or 3 if @user; flat segments. */
 void set_mode(struct diff *d, int i, enum cpu_mode mode, bool user);
 

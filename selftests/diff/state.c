@@ -506,7 +506,7 @@ static void misc(struct diff *d)
  * which one is. A masked NMI wakes one up. An NMI that waits for an exception or a shadow it holds
  * back for one instruction more.
  */
-static void settle_events(struct diff *d)
+void settle_events(struct diff *d)
 {
 	struct kvm_mp_state mp = { KVM_MP_STATE_RUNNABLE };
 	struct kvm_vcpu_events e;
@@ -533,7 +533,7 @@ static void settle_events(struct diff *d)
 
 /*
  * A sane mode again, or what there is; with immediate_exit, or for good. QEMU's TCG ends itself
- * when an exception leaves level 3 with a TSS that is none.
+ * when an exception leaves level 3 with a TSS that is none; see EFER_UNKNOWN, too.
  */
 static void run(struct diff *d)
 {
@@ -553,7 +553,7 @@ static void run(struct diff *d)
 		say_ret(d, ioctl(VCPU(d), KVM_SET_REGS, &regs), "set-regs");
 	}
 	ioctl(VCPU(d), KVM_GET_SREGS, &s);
-	if (s.ss.dpl)
+	if (s.ss.dpl || s.efer & EFER_UNKNOWN)
 		return;
 	memcpy(d->ram + DIFF_CODE, code, sizeof(code));
 	settle_events(d);

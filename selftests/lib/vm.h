@@ -73,6 +73,7 @@
 #define PTE_P		BIT(0)
 #define PTE_W		BIT(1)
 #define PTE_U		BIT(2)
+#define PTE_D		BIT(6)
 #define PTE_PS		BIT(7)
 #define PTE_NX		BIT(63)
 
