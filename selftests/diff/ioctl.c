@@ -131,6 +131,7 @@ static void amend(struct diff *d, u32 cmd, u8 *at)
 		sregs->cs.present = 1;
 		sregs->cs.unusable = 0;
 		sregs->cs.limit |= 0xffff;
+		sregs->efer &= ~EFER_SVME;
 		break;
 	case KVM_SET_REGS:
 		((struct kvm_regs *)at)->rip = DIFF_CODE + below(d, 16);

@@ -36,6 +36,9 @@ enum cpu_mode {
 /** make_tables() - GDT, IDT, handlers, TSS and page tables for @mode, in the guest's memory. */
 void make_tables(struct diff *d, enum cpu_mode mode);
 
+/* minihv refuses it, as it is always set while a guest runs. */
+#define EFER_SVME	BIT(12)
+
 /* Of such bits in EFER, some make QEMU's TCG end its host. */
 #define EFER_UNKNOWN	(~0x7fffULL)
 

@@ -99,7 +99,7 @@ static void change_sregs(struct diff *d, struct kvm_sregs *s)
 			s->cr8 = one_in(d, 4) ? rnd_value(d) : below(d, 18);
 			break;
 		case 5:
-			s->efer = rnd_bits(d, s->efer, one_in(d, 4) ? ~0ULL : 0x6d01);
+			s->efer = rnd_bits(d, s->efer, one_in(d, 4) ? ~EFER_SVME : 0x6d01);
 			break;
 		case 6:
 			s->apic_base = change_apic_base(d, s->apic_base);
