@@ -378,6 +378,7 @@ int mhv_check_extension(struct mhv_vm *vm, long cap)
 	case KVM_CAP_X86_DISABLE_EXITS:
 		return mhv_exits_to_disable();
 	case KVM_CAP_TSC_CONTROL:
+		return mhv_backend->caps.tsc_scaling;
 	case KVM_CAP_VM_TSC_CONTROL:
 		return mhv_backend->caps.tsc_scaling;
 	}
