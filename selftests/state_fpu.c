@@ -89,6 +89,29 @@ TEST(initial_state)
 		EXPECT_EQ(((u8 *)fpu.xmm)[i], 0);
 }
 
+static void first_guest(void)
+{
+	u64 value[2];
+
+	asm volatile("movups %%xmm3, %0" : "=m" (value));
+	GUEST_EXPECT_EQ(value[0], 0x1716151413121110);
+	GUEST_EXPECT_EQ(value[1], 0x1f1e1d1c1b1a1918);
+	guest_done();
+}
+
+/* What is set before the vCPU has ever run is no initial state. */
+TEST(set_before_the_first_run)
+{
+	struct vcpu *vcpu = guest_new(first_guest);
+	struct kvm_fpu fpu;
+
+	if (!strcmp(test_device(), "/dev/kvm"))
+		test_skip("KVM loses it, with XSAVE");
+	fill(&fpu);
+	xioctl(vcpu->fd, KVM_SET_FPU, &fpu);
+	run_done(vcpu);
+}
+
 static void spin_guest(void)
 {
 	u64 tag, seen;
