@@ -55,6 +55,7 @@ static void cr34_guest(void)
 {
 	u64 cr3 = GET("cr3"), cr4 = GET("cr4");
 
+	GUEST_EXPECT_EQ(cr4 & BIT(6), 0);	/* MCE, which the host has set */
 	GUEST_EXPECT_EQ(TRY_MOV("cr4", cr4 & ~CR4_PAE), GP);
 	GUEST_EXPECT_EQ(TRY_MOV("cr4", cr4 | BIT(15)), GP);
 	GUEST_EXPECT_EQ(TRY_MOV("cr4", cr4 | BIT(31)), GP);
