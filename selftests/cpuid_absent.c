@@ -85,9 +85,12 @@ static void run_without(u32 absent)
 	vcpu = guest_new(guest);
 	cpuid = supported_cpuid();
 	seven = cpuid_entry(cpuid, 7, 0);
-	for (unsigned int i = 0; i < NR; i++)
-		if (taken & BIT(i))
-			*reg(cpuid, i) &= ~BIT(insns[i].bit);
+	for (unsigned int i = 0; i < NR; i++) {
+		u32 *r = reg(cpuid, i);
+
+		if (r && taken & BIT(i))
+			*r &= ~BIT(insns[i].bit);
+	}
 	/* VMX has one control for RDTSCP and RDPID. */
 	if (taken & BIT(RDTSCP) && seven)
 		seven->ecx &= ~BIT(22);

@@ -108,8 +108,8 @@ static int scas_one(struct emul_ctx *ctx)
 }
 
 /*
- * MOVS, CMPS, STOS, LODS, SCAS.  Before the last iteration the flags stay what they were: a fault in
- * one of the next finds them so.
+ * MOVS, CMPS, STOS, LODS, SCAS.  Before the last iteration the flags stay what
+ * they were: a fault in one of the next finds them so.
  */
 int em_string(struct emul_ctx *ctx)
 {

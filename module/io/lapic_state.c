@@ -115,7 +115,10 @@ void mhv_lapic_reset(struct mhv_vcpu *vcpu, bool init)
 	lapic_set_spiv(lapic, 0xff);
 	lapic_timer_reset(lapic);
 
-	/* The hint comes first: a bit that is set meanwhile is cleared, or has its hint after this. */
+	/*
+	 * The hint comes first: a bit that is set meanwhile is cleared, or has
+	 * its hint after this.
+	 */
 	WRITE_ONCE(lapic->irr_pending, false);
 	smp_wmb();	/* pairs with test_and_set_bit() in set_irr() */
 	bitmap_zero(lapic->irr, LAPIC_VECTORS);

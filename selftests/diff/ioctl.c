@@ -155,7 +155,8 @@ static void amend(struct diff *d, u32 cmd, u8 *at)
 		break;
 	case KVM_SET_VCPU_EVENTS:
 		events->flags &= ~(KVM_VCPUEVENT_VALID_SMM | KVM_VCPUEVENT_VALID_TRIPLE_FAULT);
-		if (events->exception.nr == 3 || events->exception.nr == 4)
+		if (events->exception.nr == 3 || events->exception.nr == 4 ||
+		    events->exception.nr == 29)
 			events->exception.nr = 6;	/* see state.c */
 		if (events->exception.injected)
 			events->interrupt.injected = 0;
@@ -191,7 +192,8 @@ static void amend(struct diff *d, u32 cmd, u8 *at)
 		attr->group = one_in(d, 4);
 		attr->attr = one_in(d, 4) ? rnd_value(d) : 0;
 		/* KVM returns one that looks like an errno as such. */
-		attr->addr = one_in(d, 4) ? rnd_value(d) << 1 >> 1 : (uintptr_t)(at + sizeof(*attr));
+		attr->addr = one_in(d, 4) ? rnd_value(d) << 1 >> 1 :
+					    (uintptr_t)(at + sizeof(*attr));
 		break;
 	case KVM_SET_SIGNAL_MASK:
 		memset(at + 4, 0, 60);

@@ -120,6 +120,9 @@ static void change_sregs(struct diff *d, struct kvm_sregs *s)
 	/* Of CR3 the CPU takes 32 bits then; KVM looks for PDPTEs at all 64. */
 	if (!(s->efer & EFER_LMA))
 		s->cr3 = (u32)s->cr3;
+	/* Where there is no memory for PDPTEs, KVM goes on with the old ones. */
+	if (!(s->efer & EFER_LMA) && s->cr0 & CR0_PG && s->cr4 & CR4_PAE && s->cr3 >= DIFF_RAM)
+		s->cr3 = DIFF_PT + 0x1000;
 	/* KVM's emulator steps over no HLT in what is an expand-down data segment. */
 	if ((s->cs.type & 0xc) == 4)
 		s->cs.type |= 8;
@@ -228,6 +231,8 @@ static void set_events(struct diff *d)
 	/* They return behind an INT3 or INTO, which is not there: KVM looks what is. */
 	if (e.exception.nr == 3 || e.exception.nr == 4)
 		e.exception.nr = 6;
+	if (e.exception.nr == 29)	/* #VC: KVM does not inject it again, on SVM */
+		e.exception.nr = 30;
 	/* Both devices deliver one event at a time; that two are half delivered, cannot be. */
 	if (e.exception.injected) {
 		e.interrupt.injected = 0;
@@ -503,18 +508,19 @@ static void misc(struct diff *d)
 /*
  * What KVM_SET_VCPU_EVENTS, KVM_INTERRUPT and KVM_SET_MP_STATE can say together, and cannot be: KVM
  * loses an interrupt that was being delivered when an exception was, and leaves a vCPU halted for
- * which one is. A masked NMI wakes one up. An NMI that waits for an exception or a shadow it holds
- * back for one instruction more.
+ * which one is. An NMI wakes one up, be it masked or taken back. An NMI that waits for an exception
+ * or a shadow it holds back for one instruction more.
  */
 void settle_events(struct diff *d)
 {
 	struct kvm_mp_state mp = { KVM_MP_STATE_RUNNABLE };
 	struct kvm_vcpu_events e;
-	bool exception;
+	bool exception, nmi;
 
 	if (ioctl(VCPU(d), KVM_GET_VCPU_EVENTS, &e) || ioctl(VCPU(d), KVM_GET_MP_STATE, &mp))
 		return;
 	exception = e.exception.injected || e.exception.pending;
+	nmi = e.nmi.pending;
 	if ((exception && e.interrupt.injected) ||
 	    (e.nmi.pending && (exception || e.interrupt.shadow))) {
 		e.interrupt.injected &= !exception;
@@ -524,8 +530,7 @@ void settle_events(struct diff *d)
 		say_ret(d, ioctl(VCPU(d), KVM_SET_VCPU_EVENTS, &e), "settle");
 	}
 	if (mp.mp_state == KVM_MP_STATE_HALTED &&
-	    (e.exception.injected || e.interrupt.injected || e.nmi.injected ||
-	     (e.nmi.pending && e.nmi.masked))) {
+	    (e.exception.injected || e.interrupt.injected || e.nmi.injected || nmi)) {
 		mp.mp_state = KVM_MP_STATE_RUNNABLE;
 		say_ret(d, ioctl(VCPU(d), KVM_SET_MP_STATE, &mp), "awake");
 	}
