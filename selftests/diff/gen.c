@@ -310,7 +310,8 @@ static void put_msr(struct diff *d, struct code *c)
 	};
 	u32 msr = pick(d, bases);
 
-	if (msr_hidden(msr))
+	/* EFER: see tcg_survives(). */
+	if (msr_hidden(msr) || (msr == 0xc0000080 && d->mode < MODE_PAGED32))
 		msr = 0x174;
 	if (code16(d))
 		put(c, 0x66);

@@ -319,7 +319,7 @@ static void run(struct diff *d)
 {
 	struct kvm_sregs s;
 
-	if (ioctl(d->vcpu[0], KVM_GET_SREGS, &s) || s.efer & EFER_UNKNOWN)
+	if (ioctl(d->vcpu[0], KVM_GET_SREGS, &s) || !tcg_survives(&s))
 		return;
 	settle_events(d);
 	d->run[0]->immediate_exit = one_in(d, 2);

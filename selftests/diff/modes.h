@@ -39,8 +39,14 @@ void make_tables(struct diff *d, enum cpu_mode mode);
 /* minihv refuses it, as it is always set while a guest runs. */
 #define EFER_SVME	BIT(12)
 
-/* Of such bits in EFER, some make QEMU's TCG end its host. */
-#define EFER_UNKNOWN	(~0x7fffULL)
+/**
+ * tcg_survives() - may the vCPU run in this state? QEMU's TCG leaves CR0 the guest's at a #VMEXIT,
+ * which is the end of the host, if the guest has LME set, and neither paging nor PAE on.
+ */
+static inline bool tcg_survives(const struct kvm_sregs *s)
+{
+	return !(s->efer & EFER_LME) || s->cr0 & CR0_PG || s->cr4 & CR4_PAE;
+}
 
 /** settle_events() - resolve what of vCPU 0's events KVM does not deliver as told */
 void settle_events(struct diff *d);

@@ -538,7 +538,7 @@ void settle_events(struct diff *d)
 
 /*
  * A sane mode again, or what there is; with immediate_exit, or for good. QEMU's TCG ends itself
- * when an exception leaves level 3 with a TSS that is none; see EFER_UNKNOWN, too.
+ * when an exception leaves level 3 with a TSS that is none; see tcg_survives(), too.
  */
 static void run(struct diff *d)
 {
@@ -558,7 +558,7 @@ static void run(struct diff *d)
 		say_ret(d, ioctl(VCPU(d), KVM_SET_REGS, &regs), "set-regs");
 	}
 	ioctl(VCPU(d), KVM_GET_SREGS, &s);
-	if (s.ss.dpl || s.efer & EFER_UNKNOWN)
+	if (s.ss.dpl || !tcg_survives(&s))
 		return;
 	memcpy(d->ram + DIFF_CODE, code, sizeof(code));
 	settle_events(d);
