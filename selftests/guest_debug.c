@@ -19,7 +19,11 @@ extern u8 bp_here[], step_from[], step_1[], step_2[], step_3[];
 
 static void guest(void)
 {
+	u64 a = 0, c = 0, d = 0;
+
 	isr_table[3] = on_bp;
+	/* So that IDT and stack are mapped: a delivery cut short has INT3 executed anew. */
+	GUEST_TRY("ud2", a, c, d);
 	guest_sync(0);
 	asm volatile(".globl bp_here, step_from, step_1, step_2, step_3\n"
 		     "bp_here: int3\n"
