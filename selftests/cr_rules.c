@@ -11,20 +11,6 @@
 #define NONE	256
 #define CR0_BITS_KEPT	(CR0_PE | CR0_ET | CR0_NE | CR0_PG)
 
-#define TRY_MOV(reg, value) ({							\
-	u64 a_ = (value), c_ = 0, d_ = 0;					\
-										\
-	GUEST_TRY("mov %%rax, %%" reg, a_, c_, d_);				\
-	guest_fault.vector;							\
-})
-
-#define GET(reg) ({								\
-	u64 v_;									\
-										\
-	asm volatile("mov %%" reg ", %0" : "=r" (v_));				\
-	v_;									\
-})
-
 static void cr0_guest(void)
 {
 	u64 cr0 = GET("cr0");

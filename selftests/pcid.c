@@ -13,20 +13,6 @@
 #define VA	BIT(39)
 #define OTHER	(GUEST_FREE_LOW + 0x1000)	/* the other root */
 
-#define TRY_MOV(reg, value) ({							\
-	u64 a_ = (value), c_ = 0, d_ = 0;					\
-										\
-	GUEST_TRY("mov %%rax, %%" reg, a_, c_, d_);				\
-	guest_fault.vector;							\
-})
-
-#define GET(reg) ({								\
-	u64 v_;									\
-										\
-	asm volatile("mov %%" reg ", %0" : "=r" (v_));				\
-	v_;									\
-})
-
 #define READ()	(*(volatile u64 *)VA)
 
 static int has_pcid(void)

@@ -111,15 +111,39 @@ static void fill(struct diff *d, u8 *at, size_t size)
 	}
 }
 
-/* Where what KVM does with senseless values is beside the point, they make sense. */
+/* Where what KVM does with senseless values is beside the point, they make sense: of a VM's ioctls. */
+static void amend_vm(u32 cmd, u8 *at)
+{
+	struct kvm_pit_state2 *pit = (void *)at;
+	struct kvm_irqchip *chip = (void *)at;
+
+	switch (cmd) {
+	case KVM_SET_USER_MEMORY_REGION:
+	case KVM_GET_DIRTY_LOG:
+	case KVM_CLEAR_DIRTY_LOG:
+		*(u32 *)at &= ~0x10000;		/* that is system management mode's memory */
+		break;
+	case KVM_SET_IRQCHIP:
+		if (chip->chip_id == KVM_IRQCHIP_IOAPIC)
+			chip->chip.ioapic.pad = 0;	/* KVM keeps it */
+		break;
+	case KVM_SET_PIT:
+	case KVM_SET_PIT2:
+		for (int i = 0; i < 3; i++)	/* no timer runs */
+			pit->channels[i].mode = 0xff;
+		break;
+	case KVM_IOEVENTFD:
+		((struct kvm_ioeventfd *)at)->flags &= ~8;	/* another architecture's */
+		break;
+	}
+}
+
+/* And of the others. */
 static void amend(struct diff *d, u32 cmd, u8 *at)
 {
 	struct kvm_enable_cap *cap = (void *)at;
 	struct kvm_msrs *msrs = (void *)at;
-	struct kvm_vcpu_events *events = (void *)at;
-	struct kvm_pit_state2 *pit = (void *)at;
 	struct kvm_device_attr *attr = (void *)at;
-	struct kvm_irqchip *chip = (void *)at;
 	struct kvm_sregs *sregs = (void *)at;
 
 	switch (cmd) {
@@ -136,11 +160,6 @@ static void amend(struct diff *d, u32 cmd, u8 *at)
 	case KVM_SET_REGS:
 		((struct kvm_regs *)at)->rip = DIFF_CODE + below(d, 16);
 		break;
-	case KVM_SET_USER_MEMORY_REGION:
-	case KVM_GET_DIRTY_LOG:
-	case KVM_CLEAR_DIRTY_LOG:
-		*(u32 *)at &= ~0x10000;		/* that is system management mode's memory */
-		break;
 	case KVM_ENABLE_CAP:
 		cap->cap = below(d, 230);
 		while (cap_hidden(cap->cap))
@@ -154,25 +173,7 @@ static void amend(struct diff *d, u32 cmd, u8 *at)
 				msrs->entries[i].index = 0x174;
 		break;
 	case KVM_SET_VCPU_EVENTS:
-		events->flags &= ~(KVM_VCPUEVENT_VALID_SMM | KVM_VCPUEVENT_VALID_TRIPLE_FAULT);
-		if (events->exception.nr == 3 || events->exception.nr == 4 ||
-		    events->exception.nr == 29)
-			events->exception.nr = 6;	/* see state.c */
-		if (events->exception.injected)
-			events->interrupt.injected = 0;
-		if (events->exception.injected || events->interrupt.injected)
-			events->nmi.injected = 0;
-		if (!nmis_work())
-			memset(&events->nmi, 0, sizeof(events->nmi));
-		break;
-	case KVM_SET_IRQCHIP:
-		if (chip->chip_id == KVM_IRQCHIP_IOAPIC)
-			chip->chip.ioapic.pad = 0;	/* KVM keeps it */
-		break;
-	case KVM_SET_PIT:
-	case KVM_SET_PIT2:
-		for (int i = 0; i < 3; i++)	/* no timer runs */
-			pit->channels[i].mode = 0xff;
+		sane_events((void *)at);
 		break;
 	case KVM_GET_MSR_FEATURE_INDEX_LIST:
 		/* On Intel's CPUs most are about nested virtualization. */
@@ -198,9 +199,6 @@ static void amend(struct diff *d, u32 cmd, u8 *at)
 	case KVM_SET_SIGNAL_MASK:
 		memset(at + 4, 0, 60);
 		break;
-	case KVM_IOEVENTFD:
-		((struct kvm_ioeventfd *)at)->flags &= ~8;	/* another architecture's */
-		break;
 	}
 }
 
@@ -222,6 +220,7 @@ static u8 *make_argument(struct diff *d, const struct row *row, u8 arg, size_t *
 			if (row->cmd == KVM_SET_GSI_ROUTING && !one_in(d, 8))
 				*(u32 *)(at + 4) = 0;
 		}
+		amend_vm(row->cmd, at);
 		amend(d, row->cmd, at);
 	}
 	return at;

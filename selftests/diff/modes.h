@@ -48,6 +48,9 @@ static inline bool tcg_survives(const struct kvm_sregs *s)
 	return !(s->efer & EFER_LME) || s->cr0 & CR0_PG || s->cr4 & CR4_PAE;
 }
 
+/** sane_events() - leave out what KVM does not take as told, before KVM_SET_VCPU_EVENTS */
+void sane_events(struct kvm_vcpu_events *e);
+
 /** settle_events() - resolve what of vCPU 0's events KVM does not deliver as told */
 void settle_events(struct diff *d);
 

@@ -176,6 +176,25 @@ static void set_debugregs(struct diff *d)
 	say_ret(d, ioctl(VCPU(d), KVM_SET_DEBUGREGS, &r), "set-debugregs");
 }
 
+void sane_events(struct kvm_vcpu_events *e)
+{
+	if (!nmis_work())
+		memset(&e->nmi, 0, sizeof(e->nmi));
+	/* KVM looks at the triple fault last, and has changed the rest when it refuses it. */
+	e->flags &= ~(KVM_VCPUEVENT_VALID_SMM | KVM_VCPUEVENT_VALID_TRIPLE_FAULT);
+	/*
+	 * #BP and #OF return behind an INT3 or INTO, which is not there: KVM looks what is. #VC
+	 * it does not inject again, on SVM.
+	 */
+	if (e->exception.nr == 3 || e->exception.nr == 4 || e->exception.nr == 29)
+		e->exception.nr = 6;
+	/* Both devices deliver one event at a time; that two are half delivered, cannot be. */
+	if (e->exception.injected)
+		e->interrupt.injected = 0;
+	if (e->exception.injected || e->interrupt.injected)
+		e->nmi.injected = 0;
+}
+
 static void set_events(struct diff *d)
 {
 	struct kvm_vcpu_events e;
@@ -224,22 +243,7 @@ static void set_events(struct diff *d)
 			break;
 		}
 	}
-	if (!nmis_work())
-		memset(&e.nmi, 0, sizeof(e.nmi));
-	/* KVM looks at the triple fault last, and has changed the rest when it refuses it. */
-	e.flags &= ~(KVM_VCPUEVENT_VALID_SMM | KVM_VCPUEVENT_VALID_TRIPLE_FAULT);
-	/* They return behind an INT3 or INTO, which is not there: KVM looks what is. */
-	if (e.exception.nr == 3 || e.exception.nr == 4)
-		e.exception.nr = 6;
-	if (e.exception.nr == 29)	/* #VC: KVM does not inject it again, on SVM */
-		e.exception.nr = 30;
-	/* Both devices deliver one event at a time; that two are half delivered, cannot be. */
-	if (e.exception.injected) {
-		e.interrupt.injected = 0;
-		e.nmi.injected = 0;
-	} else if (e.interrupt.injected) {
-		e.nmi.injected = 0;
-	}
+	sane_events(&e);
 	say_ret(d, ioctl(VCPU(d), KVM_SET_VCPU_EVENTS, &e), "set-events flags %x exc %u/%u nr %u",
 		e.flags, e.exception.injected, e.exception.pending, e.exception.nr);
 }

@@ -114,6 +114,22 @@ struct guest_failure {
 		     : "+a" (a), "+c" (c), "+d" (d) : : "r8", "memory", "cc");	\
 } while (0)
 
+/* TRY_MOV() - write a control register: the vector of the exception that came of it, or 256. */
+#define TRY_MOV(reg, value) ({							\
+	u64 a_ = (value), c_ = 0, d_ = 0;					\
+										\
+	GUEST_TRY("mov %%rax, %%" reg, a_, c_, d_);				\
+	guest_fault.vector;							\
+})
+
+/* GET() - read one. */
+#define GET(reg) ({								\
+	u64 v_;									\
+										\
+	asm volatile("mov %%" reg ", %0" : "=r" (v_));				\
+	v_;									\
+})
+
 static inline void outb(u16 port, u8 value)
 {
 	asm volatile("outb %0, %1" : : "a" (value), "Nd" (port) : "memory");
