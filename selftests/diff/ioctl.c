@@ -111,7 +111,7 @@ static void fill(struct diff *d, u8 *at, size_t size)
 	}
 }
 
-/* Where what KVM does with senseless values is beside the point, they make sense: of a VM's ioctls. */
+/* A VM's ioctls: values make sense where what KVM does with senseless ones is beside the point. */
 static void amend_vm(u32 cmd, u8 *at)
 {
 	struct kvm_pit_state2 *pit = (void *)at;
