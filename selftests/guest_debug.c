@@ -3,6 +3,8 @@
  * guest_debug.c - KVM_SET_GUEST_DEBUG: software breakpoints exit to userspace, single steps go
  * one instruction at a time, out of HLT too, and without it the guest has its own #BP and #DB.
  */
+#include <sys/mman.h>
+
 #include "guest.h"
 #include "vm.h"
 
@@ -154,6 +156,71 @@ TEST(the_guests_own)
 			       KVM_GUESTDBG_INJECT_BP), 0);
 	EXPECT_EQ(run_sync(vcpu), 1);
 	EXPECT_EQ(guest_var(vcpu->vm, own_rip), (uintptr_t)bp_here + 1);
+	run_done(vcpu);
+}
+
+#define NESTED_STACK	(GUEST_FREE + 0x11030)
+
+extern u8 nested_bp[], nested_int[], nested_end[];
+static volatile u64 nested_frame[5], nested_stack;
+
+static void nested_guest(void)
+{
+	u64 a = 0, c = 0, d = 0;
+
+	GUEST_TRY("ud2", a, c, d);
+	*(volatile u64 *)NESTED_STACK = 0;
+	guest_sync(0);
+	asm volatile(".globl nested_bp, nested_int, nested_end\n"
+		     "nested_bp: int3\n"
+		     "hlt\n"
+		     "nested_int: int $0x81\n"
+		     "hlt\n"
+		     "nested_end: mov %%rsp, %0\n"
+		     "mov (%%rsp), %%rax\n"
+		     "mov %%rax, %1"
+		     : "=m" (nested_stack), "=m" (nested_frame[0]) : : "rax", "memory");
+	guest_sync(1);
+	guest_done();
+}
+
+static void set_gate(struct vm *vm, unsigned int vector, const u8 *handler)
+{
+	u64 *gate = (u64 *)(vm->ram + GUEST_IDT + vector * 16);
+	u64 at = (uintptr_t)handler;
+
+	gate[0] = (gate[0] & 0x0000ffffffff0000) | (at & 0xffff) | (at >> 16 & 0xffff) << 48;
+	gate[1] = at >> 32;
+}
+
+/*
+ * The handler of an injected #BP begins with an INT n, of which the delivery is cut short by a page
+ * that the host has yet to map: it is the handler's instruction that is executed anew.
+ */
+TEST(in_the_handler)
+{
+	struct kvm_regs regs;
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_SET_GUEST_DEBUG);
+	vcpu = guest_new(nested_guest);
+	set_gate(vcpu->vm, 3, nested_int);
+	set_gate(vcpu->vm, 0x81, nested_end);
+	/* Split before the guest runs, should it be a huge page: the upper half stays mapped. */
+	vcpu->vm->ram[NESTED_STACK] = 0;
+	ASSERT_RET(madvise(vcpu->vm->ram + NESTED_STACK - 0x1030, 0x1000, MADV_DONTNEED), 0);
+	run_sync(vcpu);
+	vcpu_finish_io(vcpu);
+	vcpu_get_regs(vcpu, &regs);
+	regs.rip = (uintptr_t)nested_bp;
+	/* Five words for the #BP, the next five in the page below. */
+	regs.rsp = NESTED_STACK;
+	vcpu_set_regs(vcpu, &regs);
+	ASSERT_RET(debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP |
+			       KVM_GUESTDBG_INJECT_BP), 0);
+	EXPECT_EQ(run_sync(vcpu), 1);
+	EXPECT_EQ(guest_var(vcpu->vm, nested_stack), NESTED_STACK - 0x30 - 0x28);
+	EXPECT_EQ(guest_var(vcpu->vm, nested_frame[0]), (uintptr_t)nested_int + 2);
 	run_done(vcpu);
 }
 

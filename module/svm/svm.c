@@ -485,6 +485,7 @@ static noinline void svm_return_behind(struct svm_vcpu *svm, u8 length)
 	svm->int_rip = state->rip;
 	svm->int_entry = svm->vcpu.stat.exits + 1;
 	state->rip += length;
+	svm->int_next = state->rip;
 	svm->vcpu.dirty |= MHV_G_RIP_FLAGS;
 }
 
@@ -622,10 +623,14 @@ static noinline void svm_return_dr(struct svm_vcpu *svm)
 
 /* ---- the entry itself ---- */
 
-/* Was RIP put behind the instruction for this entry?  Then back. */
+/*
+ * Was RIP put behind the instruction for this entry?  Then back; unless that
+ * event reached its handler, and what was cut short is the handler's own.
+ */
 static bool svm_rewind(struct svm_vcpu *svm)
 {
-	if (svm->int_entry != svm->vcpu.stat.exits + 1)
+	if (svm->int_entry != svm->vcpu.stat.exits + 1 ||
+	    svm->vcpu.state.rip != svm->int_next)
 		return false;
 	svm->vcpu.state.rip = svm->int_rip;
 	svm->vmcb->save.rip = svm->int_rip;

@@ -40,6 +40,7 @@
  * @int_vector: that INT's vector
  * @int_length: its length, once measured; 0: there is none to inject
  * @int_rip: where it is; or another instruction that an injected event comes of
+ * @int_next: where RIP was put for it, without next-RIP save
  * @int_entry: one more than the exits there were when that was injected, and RIP
  *	put behind the instruction
  */
@@ -59,6 +60,7 @@ struct svm_vcpu {
 	u8 int_vector;
 	u8 int_length;
 	u64 int_rip;
+	u64 int_next;
 	u64 int_entry;
 };
 
