@@ -338,6 +338,9 @@ static const struct emul_opcode *select_row(struct cursor *c, struct emul_insn *
 			op = &op->sub[insn->modrm & 7];
 			break;
 		case F_PFX:
+			/* The CPU has ModRM before it finds no instruction with this prefix. */
+			if (row_has_modrm(op->sub))
+				take_modrm(c, insn);
 			op = &op->sub[pp_index(insn->pp)];
 			break;
 		case F_LONGSEL:

@@ -134,13 +134,15 @@ static void put_modrm(struct diff *d, struct code *c, u8 reg, bool a16, bool no_
 
 /*
  * A segment prefix. Not CS where it cannot be written: of an instruction that reads and writes, KVM
- * makes the read, of a device too, before it finds that the write is not allowed.
+ * makes the read, of a device too, before it finds that the write is not allowed. In 64-bit mode
+ * the CPU ignores SS, and KVM raises #SS for it.
  */
 static u8 pick_segment(struct diff *d)
 {
 	static const u8 prefix[] = { 0x26, 0x36, 0x3e, 0x64, 0x65, 0x2e };
+	u8 p = prefix[below(d, d->mode == MODE_REAL || d->mode == MODE_LONG ? 6 : 5)];
 
-	return prefix[below(d, d->mode == MODE_REAL || d->mode == MODE_LONG ? 6 : 5)];
+	return d->mode == MODE_LONG && p == 0x36 ? 0x3e : p;
 }
 
 /* In 64-bit mode, 66 makes CALL and JMP of 16 bits on AMD's CPUs, not in KVM's emulator. */

@@ -144,13 +144,18 @@ static void set_sregs(struct diff *d)
 static void set_sregs2(struct diff *d)
 {
 	struct kvm_sregs2 s;
+	u64 cr3;
 
 	ioctl(VCPU(d), KVM_GET_SREGS2, &s);
+	cr3 = s.cr3;
 	change_sregs(d, (struct kvm_sregs *)&s);
 	if (one_in(d, 3))
 		s.flags = below(d, 4);
-	if (one_in(d, 3))
+	/* SVM has those in memory, whatever is set; KVM translates with what was set. */
+	if (one_in(d, 3) && host_is_intel())
 		s.pdptrs[below(d, 4)] = rnd_value(d);
+	if (s.cr3 != cr3 && !host_is_intel())
+		s.flags &= ~(u64)KVM_SREGS2_FLAGS_PDPTRS_VALID;
 	say_ret(d, ioctl(VCPU(d), KVM_SET_SREGS2, &s), "set-sregs2");
 }
 
@@ -533,7 +538,7 @@ void settle_events(struct diff *d)
 		e.flags &= ~KVM_VCPUEVENT_VALID_SMM;
 		say_ret(d, ioctl(VCPU(d), KVM_SET_VCPU_EVENTS, &e), "settle");
 	}
-	if (mp.mp_state == KVM_MP_STATE_HALTED &&
+	if ((mp.mp_state == KVM_MP_STATE_HALTED || mp.mp_state == KVM_MP_STATE_AP_RESET_HOLD) &&
 	    (e.exception.injected || e.interrupt.injected || e.nmi.injected || nmi)) {
 		mp.mp_state = KVM_MP_STATE_RUNNABLE;
 		say_ret(d, ioctl(VCPU(d), KVM_SET_MP_STATE, &mp), "awake");

@@ -283,6 +283,7 @@ static bool test_truncated(void)
 		{ 0x62, 0xf1, 0x7c, 0x48, 0x10, 0x80, 1, 2, 3, 4 }, { 0xf3, 0x48, 0xa5 },
 	};
 	static const u8 lengths[] = { 7, 10, 7, 6, 10, 3 };
+	static const u8 not_movq[] = { 0xf2, 0x0f, 0x6f, 0xc0 };
 	unsigned int i, n;
 	bool ok = true;
 	u8 prefixes[16];
@@ -301,6 +302,9 @@ static bool test_truncated(void)
 	EXPECT(decode_at(prefixes, 16) == EMUL_TOO_LONG);
 	EXPECT(decode_at(prefixes, 15) == EMUL_TOO_LONG);
 	EXPECT(decode_at(prefixes, 14) == EMUL_MORE_BYTES);
+	/* MOVQ with a prefix that it does not have: nothing, once ModRM is there. */
+	EXPECT(decode_at(not_movq, 3) == EMUL_MORE_BYTES);
+	EXPECT(decode_at(not_movq, 4) == EMUL_UD);
 	return ok;
 }
 
