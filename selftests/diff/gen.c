@@ -177,9 +177,12 @@ static void put_prefixes(struct diff *d, struct code *c, const struct op *op, u1
 	if (d->mode == MODE_LONG && !one_in(d, 3)) {
 		u8 rex = 0x40 | below(d, 16);
 
-		/* The CPU ignores R with segment registers, KVM's emulator does not. */
+		/*
+		 * The CPU ignores R with segment registers, KVM's emulator does not; and with W it
+		 * stores eight bytes of one.
+		 */
 		if (opcode == 0x8c || opcode == 0x8e)
-			rex &= ~4;
+			rex &= ~0xc;
 		put(c, rex);
 		if (rex & 8)
 			*o16 = false;

@@ -239,14 +239,17 @@ static void show_chips(struct diff *d)
 
 /*
  * The page table's entries for devices: for a write after a read KVM does not walk again, and does
- * not set the dirty bit.
+ * not set the dirty bit. Of kind state, the accessed bits: of events that are taken back again, and
+ * of shutdowns, KVM sometimes begins the delivery.
  */
-static void hide_dirty(struct diff *d, u8 *table)
+static void hide_bits(struct diff *d, u8 *table)
 {
 	unsigned int size = d->mode == MODE_PAGED32 ? 4 : 8;
 
 	for (u64 n = DIFF_MMIO >> 12; n < 0x60; n++)
 		table[n * size] &= ~0x40;
+	for (u64 n = 0; n < 0x60 && d->kind == KIND_STATE; n++)
+		table[n * size] &= ~0x20;
 }
 
 void show_vm(struct diff *d)
@@ -262,7 +265,7 @@ void show_vm(struct diff *d)
 			continue;
 		memcpy(now, d->ram + page, sizeof(now));
 		if (page == DIFF_PT + 0x3000)
-			hide_dirty(d, now);
+			hide_bits(d, now);
 		/*
 		 * Sometimes the TF that makes steps is in what KVM pushes, sometimes not. After a
 		 * triple fault frames may be anywhere.
