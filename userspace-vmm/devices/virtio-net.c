@@ -29,6 +29,7 @@
 #define NET_HDR			sizeof(struct virtio_net_hdr_mrg_rxbuf)
 #define NUM_BUFFERS		offsetof(struct virtio_net_hdr_mrg_rxbuf, num_buffers)
 
+_Static_assert(NUM_BUFFERS + 2 == NET_HDR, "num_buffers does not end the header");
 _Static_assert(NET_CONFIG_LEN <= VIRTIO_CONFIG_MAX, "virtio_dev.config is too small");
 
 struct net {
@@ -73,15 +74,15 @@ static bool rx_deliver(struct net *net)
 	struct virtqueue *vq = &net->vdev.vq[RX];
 	struct virtq_chain *c = &net->vdev.chain;
 	bool mergeable = virtio_has(&net->vdev, VIRTIO_NET_F_MRG_RXBUF);
-	uint8_t *num_buffers = NULL;
+	uint8_t *num_buffers[2] = { NULL };	/* its bytes may lie in two descriptors */
 	unsigned int used = 0;
 	size_t done = 0;
-	uint16_t le_used;
 
 	while (done < net->rx_len) {
 		size_t n;
 
-		if (!virtqueue_pop(vq, c)) {
+		/* More than there can be at a time are an endless supply of empty ones. */
+		if (used == vq->size || !virtqueue_pop(vq, c)) {
 			/* Ask for a kick before what was popped goes back: its next buffer is what
 			 * we wait for, not one that we have seen.
 			 */
@@ -94,13 +95,13 @@ static bool rx_deliver(struct net *net)
 			/* Too large for all the buffers there can be: lost, not waited for. */
 			return used == vq->size;
 		}
-		/* In one piece at the first buffer's front: the specification wants it so. */
-		if (!num_buffers) {
-			if (!c->nr_in || c->in[0].iov_len < NET_HDR) {
+		if (!used) {
+			for (unsigned int i = 0; i < 2; i++)
+				num_buffers[i] = chain_in_at(c, NUM_BUFFERS + i);
+			if (!num_buffers[1]) {
 				virtqueue_break(vq, "a receive buffer has no room for the header");
 				return false;
 			}
-			num_buffers = (uint8_t *)c->in[0].iov_base + NUM_BUFFERS;
 		}
 		n = chain_write(c, net->rx_buf + done, net->rx_len - done);
 		done += n;
@@ -112,10 +113,8 @@ static bool rx_deliver(struct net *net)
 		virtqueue_fill(vq, c->head, n);
 		used++;
 	}
-	if (!num_buffers)
-		return true;
-	le_used = htole16(used);
-	memcpy(num_buffers, &le_used, sizeof(le_used));
+	*num_buffers[0] = used & 0xff;
+	*num_buffers[1] = used >> 8;
 	virtqueue_flush(vq);
 	return true;
 }
@@ -223,7 +222,8 @@ static void net_start(struct virtio_dev *vdev)
 
 	if (net->be.set_features)
 		net->be.set_features(&net->be, vdev->features);
-	/* What came while there was no driver is stale. */
+	/* What came while there was no driver is stale, and what the one before had no room for. */
+	net->rx_len = 0;
 	for (unsigned int i = 0; i < STALE_MAX && rx_fetch(net); i++)
 		net->rx_len = 0;
 	net_watch(net, EPOLLIN);

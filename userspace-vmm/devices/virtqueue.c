@@ -76,10 +76,13 @@ void virtqueue_reset(struct virtqueue *vq)
 	vq->size = vq->size_max;
 }
 
+/* An indirect table may lie anywhere. */
+typedef struct vring_desc unaligned_desc __attribute__((aligned(1)));
+
 /* Read a descriptor once: what was checked is what is used, whatever the guest writes now. */
 static struct vring_desc desc_read(const struct vring_desc *table, unsigned int i)
 {
-	const volatile struct vring_desc *d = &table[i];
+	const volatile unaligned_desc *d = (const volatile unaligned_desc *)table + i;
 
 	return (struct vring_desc) {
 		.addr = le64toh(d->addr),
@@ -308,6 +311,15 @@ void chain_skip_in(struct virtq_chain *chain, uint64_t len)
 void chain_skip_out(struct virtq_chain *chain, uint64_t len)
 {
 	iov_take(&chain->out, &chain->nr_out, &chain->out_len, NULL, NULL, len);
+}
+
+uint8_t *chain_in_at(const struct virtq_chain *chain, uint64_t off)
+{
+	for (unsigned int i = 0; i < chain->nr_in; off -= chain->in[i++].iov_len) {
+		if (off < chain->in[i].iov_len)
+			return (uint8_t *)chain->in[i].iov_base + off;
+	}
+	return NULL;
 }
 
 uint8_t *chain_take_last(struct virtq_chain *chain)

@@ -123,6 +123,9 @@ void chain_skip_in(struct virtq_chain *chain, uint64_t len);
 /** chain_skip_out() - consume @len bytes of out */
 void chain_skip_out(struct virtq_chain *chain, uint64_t len);
 
+/** chain_in_at() - where byte @off of in is. Return: NULL if in is not as long */
+uint8_t *chain_in_at(const struct virtq_chain *chain, uint64_t off);
+
 /** chain_take_last() - cut the last byte off in. Return: where it is; NULL if in is empty */
 uint8_t *chain_take_last(struct virtq_chain *chain);
 

@@ -321,6 +321,44 @@ static void test_no_room_for_header(void **state)
 	resolve();
 }
 
+/* A driver may cut its buffers anywhere, within the header's last field too. */
+static void test_header_in_pieces(void **state)
+{
+	const uint32_t len[] = { 1, HDR - 2, 2048 };
+	uint64_t at = BUFFER(0);
+
+	(void)state;
+	start(0);
+	give_buffers(8, 1, 2048);
+	resolve();
+	for (unsigned int i = 0; i < 3; at += len[i++])
+		desc(RX)[i] = (struct vring_desc) { at, len[i], VRING_DESC_F_WRITE |
+						    (i < 2 ? VRING_DESC_F_NEXT : 0), i + 1 };
+	memset(ram + BUFFER(0), 0xff, HDR);
+	offer(RX, 0);
+	kick(RX);
+	ping(56);
+	pong(56, WAIT_MS);
+}
+
+/* A frame that the driver before had no room for is not the next one's. */
+static void test_reset_with_frame_waiting(void **state)
+{
+	uint8_t frame[0x20000];
+
+	(void)state;
+	start(0);
+	give_buffers(0, 1, 2048);
+	resolve();
+	ping(56);
+	usleep(QUIET_MS * 1000);
+	start(0);
+	seen = 0;
+	give_buffers(0, 8, 2048);
+	assert_int_equal(receive(frame, QUIET_MS), 0);
+	resolve();
+}
+
 /* Who connects to a forwarded port is a connection from the gateway to the guest's port. */
 static void test_forward(void **state)
 {
@@ -360,6 +398,8 @@ int main(void)
 		TEST(test_too_large),
 		TEST(test_odd_frames),
 		TEST(test_no_room_for_header),
+		TEST(test_header_in_pieces),
+		TEST(test_reset_with_frame_waiting),
 		TEST(test_forward),
 	};
 

@@ -181,6 +181,19 @@ static void test_indirect(void **state)
 	assert_int_equal(chain.out_len, 20);
 }
 
+static void test_unaligned_table(void **state)
+{
+	const struct vring_desc d = { .addr = DATA, .len = 16, .flags = VRING_DESC_F_WRITE };
+
+	(void)state;
+	set_up(INDIRECT);
+	memcpy(ram + TABLE + 1, &d, sizeof(d));
+	put(DESC, 0, TABLE + 1, sizeof(d), VRING_DESC_F_INDIRECT, 0);
+	offer(0);
+	assert_true(virtqueue_pop(&vq, &chain));
+	assert_int_equal(chain.in_len, 16);
+}
+
 static void test_longest_chain(void **state)
 {
 	(void)state;
@@ -577,6 +590,7 @@ int main(void)
 		cmocka_unit_test(test_index_wraps),
 		cmocka_unit_test(test_full_ring),
 		cmocka_unit_test(test_indirect),
+		cmocka_unit_test(test_unaligned_table),
 		cmocka_unit_test(test_longest_chain),
 		cmocka_unit_test(test_empty_descriptors),
 		cmocka_unit_test(test_unpop),
