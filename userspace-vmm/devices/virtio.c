@@ -95,14 +95,15 @@ void virtio_serve(struct virtio_dev *vdev, struct virtqueue *vq, virtio_serve_on
 
 	do {
 		virtqueue_disable_kicks(vq);
-		while (virtqueue_pop(vq, &vdev->chain)) {
+		/* A ring of large requests may take minutes: who ends the run does not wait. */
+		while (!machine_stopping(vdev->m) && virtqueue_pop(vq, &vdev->chain)) {
 			one(vdev, vq);
 			if (!--budget) {
 				virtio_kick(vdev, vq->index);
 				return;
 			}
 		}
-	} while (virtqueue_enable_kicks(vq));
+	} while (!machine_stopping(vdev->m) && virtqueue_enable_kicks(vq));
 }
 
 void virtio_interrupt(struct virtio_dev *vdev, struct virtqueue *vq)

@@ -311,6 +311,7 @@ static inline int machine_begin(void)
 	m.vm_fd = -1;
 	m.sys_fd = -1;
 	m.stop_fd = -1;
+	m.status = -1;		/* it runs */
 	m.loop = loop_create("io");
 	bus_init(&m.pio, 0xffff);
 	bus_init(&m.mmio, UINT64_MAX);

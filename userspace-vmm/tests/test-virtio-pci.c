@@ -371,6 +371,18 @@ static void test_reset_under_load(void **state)
 	}
 }
 
+/* A ring of large requests would take its time: none is begun once the run ends. */
+static void test_stopping(void **state)
+{
+	(void)state;
+	start(NO_EVENT_IDX);
+	m.status = EXIT_POWEROFF;
+	submit(VIRTIO_BLK_T_FLUSH, 0, 0, false);
+	kick(0);
+	assert_false(interrupt_comes(DATA_QUEUE(0), QUIET_MS));
+	assert_int_equal(ram[STATUS], 0xff);
+}
+
 /* Whatever is written where: the machine goes on, and a reset mends it. */
 static void test_random_accesses(void **state)
 {
@@ -533,6 +545,7 @@ int main(void)
 		TEST(test_needs_reset),
 		TEST(test_bus_master),
 		TEST(test_reset_under_load),
+		TEST(test_stopping),
 		TEST(test_random_accesses),
 		TEST(test_block_io),
 		TEST(test_block_segments),
