@@ -181,10 +181,13 @@ static int add_poll(int fd, int events, void *opaque)
 	struct user_net *u = opaque;
 	struct pollfd *p;
 
+	/* While the guest does not read, neither do we: the host's senders wait. */
+	if (u->backlog_bytes >= BACKLOG_MAX)
+		return -1;	/* get_revents() finds nothing there */
 	if (u->nr_poll == u->cap_poll) {
 		p = realloc(u->poll, 2 * u->cap_poll * sizeof(*p));
 		if (!p)
-			return -1;	/* get_revents() finds nothing there */
+			return -1;
 		u->poll = p;
 		u->cap_poll *= 2;
 	}
@@ -256,8 +259,6 @@ static void *user_thread(void *opaque)
 	struct user_net *u = opaque;
 
 	for (;;) {
-		/* While the guest does not read, neither do we: the host's senders wait. */
-		bool relay = u->backlog_bytes < BACKLOG_MAX;
 		uint32_t timeout = UINT32_MAX;
 		int n;
 
@@ -267,13 +268,11 @@ static void *user_thread(void *opaque)
 		if (u->backlog)
 			u->poll[0].events |= POLLOUT;
 		run_timers(u, &timeout);
-		if (relay)
-			slirp_pollfds_fill(u->slirp, &timeout, add_poll, u);
+		slirp_pollfds_fill(u->slirp, &timeout, add_poll, u);
 		n = poll(u->poll, u->nr_poll, timeout > INT32_MAX ? -1 : (int)timeout);
 		if (n >= 0 && (u->poll[1].revents || (u->poll[0].revents & POLLHUP)))
 			return NULL;
-		if (relay)
-			slirp_pollfds_poll(u->slirp, n < 0, get_revents, u);
+		slirp_pollfds_poll(u->slirp, n < 0, get_revents, u);
 		drain_backlog(u);
 		guest_frames(u);
 	}
