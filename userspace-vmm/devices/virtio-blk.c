@@ -135,7 +135,8 @@ static bool write_zeroes_by_hand(struct blk *blk, off_t at, uint64_t bytes)
 
 /*
  * Both kinds of request carry one range (config says so: their *_seg limits are 1). Where the
- * host's file system cannot do it, a discard is a hint that may be dropped; zeroes are not.
+ * host's file system cannot do it, or its disk's sectors are larger than ours (EINVAL), a discard
+ * is a hint that may be dropped; zeroes are not.
  */
 static uint8_t blk_range(struct blk *blk, bool zero)
 {
@@ -160,7 +161,8 @@ static uint8_t blk_range(struct blk *blk, bool zero)
 	mode |= !zero || flags ? FALLOC_FL_PUNCH_HOLE : FALLOC_FL_ZERO_RANGE;
 	if (fallocate(blk->fd, mode, sector * SECTOR, bytes)) {
 		if (!zero)
-			return errno == EOPNOTSUPP ? VIRTIO_BLK_S_OK : VIRTIO_BLK_S_IOERR;
+			return errno == EOPNOTSUPP || errno == EINVAL ? VIRTIO_BLK_S_OK :
+									VIRTIO_BLK_S_IOERR;
 		if (!write_zeroes_by_hand(blk, sector * SECTOR, bytes))
 			return VIRTIO_BLK_S_IOERR;
 	}
