@@ -173,7 +173,8 @@ static bool valid_mac(const char *s)
 		if (form[i] == ':' ? s[i] != ':' : !strchr("0123456789abcdefABCDEF", s[i]))
 			return false;
 	}
-	return strtoul((char[]){ s[0], s[1], 0 }, NULL, 16) % 2 == 0;	/* not multicast */
+	return s[strspn(s, "0:")] &&		/* no address at all */
+	       strtoul((char[]){ s[0], s[1], 0 }, NULL, 16) % 2 == 0;	/* not multicast */
 }
 
 /* "ADDR:PORT" at @s, where ADDR may be empty. Return: false if it is not that */
@@ -313,6 +314,17 @@ static void apply(struct machine_config *cfg, int opt, char *arg)
 	}
 }
 
+/* What getopt_long() does not take; of a single dash's letters it has not moved past the word. */
+__attribute__((noreturn))
+static void unknown(const char *word)
+{
+	if (optopt >= OPT_KERNEL)
+		die("%s: takes no value; see minivmm run --help", word);
+	if (optopt)
+		die("-%c: unknown option; see minivmm run --help", optopt);
+	die("%s: unknown option; see minivmm run --help", word);
+}
+
 void options_parse(int argc, char **argv, struct machine_config *cfg)
 {
 	struct option longopts[OPTIONS + 1] = { 0 };
@@ -333,8 +345,7 @@ void options_parse(int argc, char **argv, struct machine_config *cfg)
 		if (opt == ':')
 			die("%s: needs a value; see minivmm run --help", argv[optind - 1]);
 		if (opt == '?')
-			die("%s: %s; see minivmm run --help", argv[optind - 1],
-			    optopt >= OPT_KERNEL ? "takes no value" : "unknown option");
+			unknown(argv[optind - 1]);
 		apply(cfg, opt, optarg);
 	}
 	if (optind < argc)

@@ -52,7 +52,7 @@ void net_tap_open(struct net_backend *be, const char *ifname)
 		die("--net tap=%s: /dev/net/tun: %s", ifname, strerror(errno));
 	if (ioctl(be->fd, TUNSETIFF, &ifr))
 		die("--net tap=%s: %s", ifname,
-		    errno == EINVAL ? "not a tap interface" : strerror(errno));
+		    errno == EINVAL ? "not a tap interface of one queue" : strerror(errno));
 	if (ioctl(be->fd, TUNSETVNETHDRSZ, &hdr_size) ||
 	    ioctl(be->fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6) ||
 	    ioctl(be->fd, TUNSETOFFLOAD, 0))
