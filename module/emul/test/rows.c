@@ -771,6 +771,7 @@ static bool test_descriptors(void)
 	EXPECT(faulted(run(2, 0x8e, 0xd0), VEC_GP, 0));
 	GPR(RAX) = 0x13;
 	EXPECT(faulted(run(2, 0x8e, 0xd8), VEC_GP, 0x10));	/* RPL 3 of a DPL 0 segment */
+	EXPECT(faulted(run(2, 0x8e, 0xd0), VEC_GP, 0x10));
 	GPR(RAX) = 0x30;
 	EXPECT(run(3, 0x0f, 0x00, 0xd8) == EMUL_OK && m.mem[GDT + 0x35] == 0x8b);	/* ltr */
 	EXPECT(faulted(run(3, 0x0f, 0x00, 0xd8), VEC_GP, 0x30));	/* busy now */
@@ -783,11 +784,9 @@ static bool test_descriptors(void)
 	return ok;
 }
 
-/* From the TSS at 0x6000 to that at 0x6100 and back; what faults before, what after. */
-static bool test_tasks(void)
+/* One task, of the TSS at 0x6000, runs; another, of that at 0x6100, is to. */
+static void make_tasks(void)
 {
-	bool ok = true;
-
 	reset(EMUL_MODE_PROT32);
 	make_gdt();
 	put(GDT + 0x40, 0x00008b0060000067, 8);
@@ -801,6 +800,14 @@ static bool test_tasks(void)
 	put(0x6100 + 0x38, 0x7000, 4);
 	put(0x6100 + 0x4c, 8, 4);
 	put(0x6100 + 0x50, 0x10, 4);
+}
+
+/* From one to the other and back; what faults before, what after. */
+static bool test_tasks(void)
+{
+	bool ok = true;
+
+	make_tasks();
 	GPR(RBX) = 0x1234;
 	EXPECT(faulted(run(7, 0xea, 0, 0, 0, 0, 0x40, 0), VEC_GP, 0x40));	/* busy */
 	EXPECT(run(7, 0x9a, 0, 0, 0, 0, 0x48, 0) == EMUL_OK && m.ctx.switched && !m.ctx.after);
@@ -822,6 +829,30 @@ static bool test_tasks(void)
 	put(0x604c, 0xb, 4);			/* CS of level 0 in a task of level 3 */
 	EXPECT(run(7, 0xea, 0, 0, 0, 0, 0x40, 0) == EMUL_OK && m.ctx.after);
 	EXPECT(m.ctx.fault.vector == VEC_TS && m.ctx.fault.error_code == 8);
+	return ok;
+}
+
+/* Both TSSs have to be long enough, the old one for what is saved; nothing is written before. */
+static bool test_task_limits(void)
+{
+	bool ok = true;
+
+	make_tasks();
+	put(GDT + 0x48, 0x0000890061000066, 8);
+	EXPECT(faulted(run(7, 0x9a, 0, 0, 0, 0, 0x48, 0), VEC_TS, 0x48));
+	put(GDT + 0x48, 0x000081006100002a, 8);
+	EXPECT(faulted(run(7, 0x9a, 0, 0, 0, 0, 0x48, 0), VEC_TS, 0x48));
+	put(GDT + 0x48, 0x0000890061000067, 8);
+	m.seg[EMUL_TR].limit = 0x5e;
+	EXPECT(faulted(run(7, 0x9a, 0, 0, 0, 0, 0x48, 0), VEC_TS, 0x40));
+	EXPECT(!mem32(0x6020) && !mem16(0x6100));
+	m.seg[EMUL_TR].limit = 0x5f;
+	EXPECT(run(7, 0x9a, 0, 0, 0, 0, 0x48, 0) == EMUL_OK && m.ctx.switched && !m.ctx.after);
+	/* Virtual-8086 mode is of level 3, whatever its CS. */
+	make_tasks();
+	put(0x6124, FLAG_VM | 2, 4);
+	EXPECT(run(7, 0x9a, 0, 0, 0, 0, 0x48, 0) == EMUL_OK && m.ctx.switched && !m.ctx.after);
+	EXPECT(m.ctx.cpl == 3 && m.ctx.mode == EMUL_MODE_VM86 && m.seg[EMUL_CS].base == 0x80);
 	return ok;
 }
 
@@ -976,6 +1007,26 @@ static bool test_monitor(void)
 	m.ctx.cpl = 0;
 	m.ctx.features &= ~(u32)EMUL_FEAT_MONITOR;
 	EXPECT(faulted(run(3, 0x0f, 0x01, 0xc9), VEC_UD, 0));
+	return ok;
+}
+
+/* SYSEXIT to 64-bit code: both addresses have to be canonical, or it is the kernel's own #GP. */
+static bool test_sysexit(void)
+{
+	bool ok = true;
+
+	reset(EMUL_MODE_LONG);
+	m.ctx.features = 0;			/* as Intel's CPUs have it */
+	m.msr = 8;
+	GPR(RDX) = 0x4000;
+	GPR(RCX) = 0x800000000000;
+	EXPECT(faulted(run(3, 0x48, 0x0f, 0x35), VEC_GP, 0));
+	GPR(RDX) = 0x800000000000;
+	GPR(RCX) = 0x7000;
+	EXPECT(faulted(run(3, 0x48, 0x0f, 0x35), VEC_GP, 0));
+	GPR(RDX) = 0x4000;
+	EXPECT(run(3, 0x48, 0x0f, 0x35) == EMUL_OK && m.ctx.rip == 0x4000);
+	EXPECT(GPR(RSP) == 0x7000 && m.seg[EMUL_CS].sel == 0x2b && m.seg[EMUL_SS].sel == 0x33);
 	return ok;
 }
 
@@ -1144,7 +1195,9 @@ int main(void)
 		{ test_lock, "LOCK, XCHG, CMPXCHG8B/16B" },
 		{ test_segments, "segment types and limits, canonical addresses" },
 		{ test_descriptors, "segment register loads" },
+		{ test_sysexit, "SYSEXIT" },
 		{ test_tasks, "task switches" },
+		{ test_task_limits, "task switches: limits, virtual-8086 mode" },
 		{ test_far, "far transfers and IRET" },
 		{ test_privilege, "privileged instructions above CPL 0" },
 		{ test_system, "system registers" },
