@@ -875,6 +875,9 @@ static bool test_far(void)
 	GPR(RSP) = 0x7ff4;
 	EXPECT(run(1, 0xcf) == EMUL_OK && m.ctx.rip == 0x4444 && GPR(RSP) == 0x8000);
 	EXPECT(m.ctx.rflags == (FLAG_IF | FLAG_ZF | 2));
+	put(0x7ffc, FLAG_RF | FLAG_AC | 2, 4);	/* past a breakpoint that has hit */
+	GPR(RSP) = 0x7ff4;
+	EXPECT(run(1, 0xcf) == EMUL_OK && m.ctx.rflags == (FLAG_RF | FLAG_AC | 2));
 	put(0x7ffc, FLAG_VIF | FLAG_VIP | FLAG_VM | 2, 4);
 	GPR(RSP) = 0x7ff4;
 	m.ctx.efer = 1 << 10;			/* no way to virtual-8086 mode */
