@@ -273,7 +273,7 @@ void ioapic_set_state(struct ioapic *io, const struct kvm_ioapic_state *state)
 	unsigned int pin;
 
 	io->base = state->base_address;
-	io->select = state->ioregsel & 0xff;
+	io->select = state->ioregsel;
 	io->id = state->id;
 	io->irr = 0;
 	io->delivered = 0;

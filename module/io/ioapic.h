@@ -44,7 +44,7 @@ struct ioapic_ops {
  * struct ioapic - registers, and what they do not show
  * @base: where its page is; only restoring a state moves it
  * @id: register 0, shifted down
- * @select: the index register
+ * @select: the index register; one of 8 bits, but all that userspace sets is kept
  * @irr: pins whose interrupt waits, or whose level is high
  * @delivered: edge pins whose bit in @irr was already sent
  * @entry: the redirection table

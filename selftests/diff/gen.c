@@ -172,8 +172,12 @@ static void put_prefixes(struct diff *d, struct code *c, const struct op *op, u1
 	}
 	if (one_in(d, 6))
 		put(c, pick_segment(d));
-	if (op->prefix != 'n' && one_in(d, 20))
-		put(c, 0xf2 + below(d, 2));
+	if (op->prefix != 'n' && one_in(d, 20)) {
+		u8 rep = 0xf2 + below(d, 2);
+
+		/* KVM's emulator takes TZCNT and LZCNT for BSF and BSR. */
+		put(c, opcode == 0x1bc || opcode == 0x1bd ? 0xf2 : rep);
+	}
 	if (d->mode == MODE_LONG && !one_in(d, 3)) {
 		u8 rex = 0x40 | below(d, 16);
 
