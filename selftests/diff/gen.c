@@ -233,8 +233,11 @@ static void put_op(struct diff *d, struct code *c)
 	if (opcode >= 0x200)
 		put(c, opcode < 0x300 ? 0x38 : 0x3a);
 	put(c, opcode);
-	/* For SLDT and STR to a device, KVM reads there first. */
-	put_modrm(d, c, reg, a16, opcode == 0x100 && reg < 2);
+	/*
+	 * For SLDT and STR to a device, KVM reads there first; for LLDT and LTR of a selector of
+	 * the LDT's, its error code is 0.
+	 */
+	put_modrm(d, c, reg, a16, opcode == 0x100 && reg < 4);
 	if (op->prefix == 'f' && reg < 2)
 		imm = opcode & 1 ? 4 : 1;
 	if (imm == 4)
