@@ -83,7 +83,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			access_bus(&m.mmio, msix + off % 0x1000, len, val, data[0] & 0x80);
 			break;
 		case 5:		/* the driver's memory: rings, tables, buffers */
-			memcpy(ram + (off << 4 & 0xffff0), &val, 4);
+			memcpy(ram + 4 * off, &val, 4);
 			break;
 		case 6:
 			wr(regs + notify, 2, 0);
