@@ -67,21 +67,36 @@ void terminal_die(int sig)
 	raise(sig);
 }
 
+static void set_raw(void)
+{
+	struct termios t = saved;
+
+	cfmakeraw(&t);
+	raw = 1;
+	tcsetattr(STDIN_FILENO, TCSANOW, &t);
+}
+
+void terminal_stop(void)
+{
+	bool was_raw = raw;
+
+	terminal_restore();
+	raise(SIGSTOP);
+	if (was_raw)
+		set_raw();
+}
+
 static void make_raw(void)
 {
 	static const int fatal[] = { SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT };
-	struct termios t;
 	unsigned int i;
 
 	if (tcgetattr(STDIN_FILENO, &saved))
 		return;
-	t = saved;
-	cfmakeraw(&t);
 	atexit(terminal_restore);
 	for (i = 0; i < sizeof(fatal) / sizeof(fatal[0]); i++)
 		signal(fatal[i], terminal_die);
-	raw = 1;
-	tcsetattr(STDIN_FILENO, TCSANOW, &t);
+	set_raw();
 }
 
 static void help(void)

@@ -112,8 +112,32 @@ static const int end_signals[] = { SIGTERM, SIGINT, SIGHUP, SIGQUIT };
 #define END_SIGNALS (sizeof(end_signals) / sizeof(end_signals[0]))
 
 /*
+ * A signal that is blocked is queued even if it is ignored, so what our starter ignores (nohup, a
+ * shell's "&") is left out, to stay so.
+ */
+static void add_unless_ignored(sigset_t *mask, int sig)
+{
+	struct sigaction sa;
+
+	if (!sigaction(sig, NULL, &sa) && sa.sa_handler != SIG_IGN)
+		sigaddset(mask, sig);
+}
+
+/* What the main thread takes by signalfd. */
+static void block_signals(sigset_t *mask)
+{
+	unsigned int i;
+
+	sigemptyset(mask);
+	add_unless_ignored(mask, SIGTSTP);
+	for (i = 0; i < END_SIGNALS; i++)
+		add_unless_ignored(mask, end_signals[i]);
+	pthread_sigmask(SIG_BLOCK, mask, NULL);
+}
+
+/*
  * The first SIGTERM is the power button, if the guest listens, and it has SHUTDOWN_NS to heed it.
- * Any other signal ends the run. Return: the deadline, or 0 for none.
+ * SIGTSTP stops us; any other signal ends the run. Return: the deadline, or 0 for none.
  */
 static uint64_t on_signal(struct machine *m, int fd, uint64_t deadline)
 {
@@ -121,6 +145,10 @@ static uint64_t on_signal(struct machine *m, int fd, uint64_t deadline)
 
 	if (read(fd, &info, sizeof(info)) != sizeof(info))
 		return deadline;
+	if (info.ssi_signo == SIGTSTP) {
+		terminal_stop();
+		return deadline;
+	}
 	if (info.ssi_signo == SIGTERM && !deadline && pm_power_button(m))
 		return loop_now_ns() + SHUTDOWN_NS;
 	machine_stop(m, EXIT_HOST);
@@ -151,10 +179,7 @@ int machine_run(struct machine *m)
 	unsigned int i;
 	int fd;
 
-	sigemptyset(&mask);
-	for (i = 0; i < END_SIGNALS; i++)
-		sigaddset(&mask, end_signals[i]);
-	pthread_sigmask(SIG_BLOCK, &mask, NULL);
+	block_signals(&mask);
 	fd = signalfd(-1, &mask, SFD_CLOEXEC);
 	if (fd < 0)
 		die("cannot make a signalfd: %s", strerror(errno));
@@ -170,8 +195,10 @@ int machine_run(struct machine *m)
 	close(fd);
 
 	/* From here on a signal kills, lest something that hangs while it ends cannot be ended. */
-	for (i = 0; i < END_SIGNALS; i++)
-		signal(end_signals[i], terminal_die);
+	for (i = 0; i < END_SIGNALS; i++) {
+		if (sigismember(&mask, end_signals[i]))
+			signal(end_signals[i], terminal_die);
+	}
 	pthread_sigmask(SIG_UNBLOCK, &mask, NULL);
 	return __atomic_load_n(&m->status, __ATOMIC_SEQ_CST);
 }

@@ -18,6 +18,9 @@ void chardev_start(struct machine *m);
 /** terminal_restore() - as it was before; signal-safe, harmless when repeated */
 void terminal_restore(void);
 
+/** terminal_stop() - stop the process, the terminal as it was before; raw again when continued */
+void terminal_stop(void);
+
 /** terminal_die() - a signal handler: restore the terminal, then die of that signal */
 void terminal_die(int sig);
 
