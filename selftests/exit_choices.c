@@ -58,6 +58,31 @@ TEST(hypercalls)
 	run_done(vcpu);
 }
 
+GUEST_ASM(hc_code32, 32, "mov $12, %eax\n mov $0x5000, %ebx\n mov $3, %ecx\n mov $7, %edx\n"
+			 "vmmcall\n out %eax, $0x10\n hlt");
+
+/* Of what userspace answers, 32-bit code gets the lower half; the upper one of RAX is zero. */
+TEST(hypercall_of_32_bits)
+{
+	struct kvm_regs regs;
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_EXIT_HYPERCALL);
+	if (guest_cpuid(0, 0).b == 0x756e6547)
+		test_skip("no VMMCALL");
+	vcpu = vcpu_new(vm_new(), 0);
+	vcpu_cpuid(vcpu);
+	GUEST_ASM_COPY(vcpu->vm, 0x1000, hc_code32);
+	vcpu_flat32(vcpu, 0x1000);
+	ASSERT_RET(enable(vcpu->vm, KVM_CAP_EXIT_HYPERCALL, BIT(HC_MAP_GPA_RANGE)), 0);
+	expect_exit(vcpu, KVM_EXIT_HYPERCALL);
+	EXPECT_EQ(vcpu->run->hypercall.longmode, 0);
+	vcpu->run->hypercall.ret = 0x123456789aULL;
+	EXPECT_EQ(*(u32 *)expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x10, 4, 1), 0x3456789a);
+	vcpu_get_regs(vcpu, &regs);
+	EXPECT_EQ(regs.rax, 0x3456789a);
+}
+
 /* The exit, each time, and no #UD. */
 static void bad_guest(void)
 {

@@ -130,6 +130,38 @@ TEST(get_and_set)
 	EXPECT_ERRNO(ioctl(vm->fd, KVM_SET_CLOCK, &data), EINVAL);
 }
 
+static struct pvclock pages[2] __attribute__((aligned(64)));
+
+static void two_guest(void)
+{
+	for (u64 i = guest_cpuid(1, 0).b >> 24;;) {
+		wrmsr(MSR_SYSTEM, (u64)&pages[i] | 1);
+		guest_sync(pages[i].flags & 1);		/* PVCLOCK_TSC_STABLE_BIT */
+	}
+}
+
+/* One vCPU's page serves another only if their TSCs are the same, however good the host's is. */
+TEST(tscs_that_differ)
+{
+	struct vcpu *a, *b;
+
+	NEED_CAP(KVM_CAP_ADJUST_CLOCK);
+	a = guest_new(two_guest);
+	b = vcpu_new(a->vm, 1);
+	vcpu_cpuid(b);
+	vcpu_long(b, two_guest, 0);
+	EXPECT_EQ(vcpu_set_msr(a, 0x10, 0), 1);
+	EXPECT_EQ(vcpu_set_msr(b, 0x10, 0), 1);
+	run_sync(a);
+	run_sync(b);
+	if (!run_sync(a))
+		test_skip("no one TSC of the host's");
+	EXPECT_EQ(vcpu_set_msr(b, 0x10, 1ULL << 50), 1);
+	run_sync(b);
+	EXPECT_EQ(run_sync(a), 0);
+	EXPECT_EQ(run_sync(b), 0);
+}
+
 TEST(paused)
 {
 	struct vcpu *vcpu;

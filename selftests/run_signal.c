@@ -139,6 +139,41 @@ TEST(pending_signal)
 	EXPECT_EQ(sigismember(&set, SIGUSR1), 1);
 }
 
+static void *ignored_then_kick(void *thread)
+{
+	usleep(100000);
+	pthread_kill(*(pthread_t *)thread, SIGUSR2);
+	return kick(thread);
+}
+
+/*
+ * A signal that the thread blocks, and is to ignore, comes while KVM_RUN's mask lets it in. It ends
+ * KVM_RUN and stays pending, as in sigtimedwait(): what is blocked is not discarded.
+ */
+TEST(ignored_but_blocked)
+{
+	struct vcpu *vcpu = guest_new(spin_guest);
+	struct sigaction sa = { .sa_handler = SIG_IGN };
+	pthread_t me = pthread_self(), other;
+	struct {
+		u32 len;
+		u8 mask[8];
+	} __attribute__((packed)) mask = { .len = 8 };
+	sigset_t set;
+
+	catch(nothing);
+	ASSERT_RET(sigaction(SIGUSR2, &sa, NULL), 0);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR2);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	xioctl(vcpu->fd, KVM_SET_SIGNAL_MASK, &mask);
+	ASSERT_EQ(pthread_create(&other, NULL, ignored_then_kick, &me), 0);
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_RUN, 0), EINTR);
+	pthread_join(other, NULL);
+	sigpending(&set);
+	EXPECT_EQ(sigismember(&set, SIGUSR2), 1);
+}
+
 TEST(signal_mask_errors)
 {
 	struct vcpu *vcpu = guest_new(spin_guest);

@@ -157,6 +157,23 @@ TEST(two_nmis)
 	EXPECT_EQ(guest_var(vcpu->vm, nmis), 2);
 }
 
+/* Without a chip: what KVM_INTERRUPT has put in, userspace can take back. */
+TEST(interrupt_taken_back)
+{
+	struct kvm_interrupt irq = { .irq = 0x40 };
+	struct vcpu *vcpu = start();
+
+	xioctl(vcpu->fd, KVM_INTERRUPT, &irq);
+	get(vcpu);
+	EXPECT_EQ(events.interrupt.injected, 1);
+	EXPECT_EQ(events.interrupt.nr, 0x40);
+	events.interrupt.injected = 0;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	get(vcpu);
+	EXPECT_EQ(events.interrupt.injected, 0);
+	EXPECT_EQ(run_sync(vcpu), NONE);
+}
+
 static void trap_guest(void)
 {
 	guest_sync(0);

@@ -132,3 +132,29 @@ TEST(xsave_refused)
 	EXPECT_RET(ioctl(vcpu->fd, KVM_SET_XSAVE, area), 0);
 	EXPECT_TRUE(dev_cap(KVM_CAP_XSAVE2) == 0 || dev_cap(KVM_CAP_XSAVE2) >= 4096);
 }
+
+/* What the guest's CPUID has not is not in its image, though the host's CPU keeps it. */
+TEST(no_avx_for_the_guest)
+{
+	struct kvm_xsave *area = aligned_alloc(64, sizeof(*area));
+	struct kvm_cpuid2 *cpuid = supported_cpuid();
+	u8 *bytes = (u8 *)area;
+	struct vcpu *vcpu;
+
+	need_avx();
+	vcpu = vcpu_new(vm_new(), 0);
+	cpuid_entry(cpuid, 0xd, 0)->eax = 3;
+	cpuid_entry(cpuid, 0xd, 0)->edx = 0;
+	cpuid_entry(cpuid, 1, 0)->ecx &= ~BIT(28);
+	xioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
+	xioctl(vcpu->fd, KVM_GET_XSAVE, area);
+	*(u64 *)(bytes + 512) = 7;
+	*(u64 *)(bytes + 160) = 0x1111;
+	*(u64 *)(bytes + YMM_OFFSET) = 0x2222;
+	xioctl(vcpu->fd, KVM_SET_XSAVE, area);
+	memset(area, 0xff, sizeof(*area));
+	xioctl(vcpu->fd, KVM_GET_XSAVE, area);
+	EXPECT_EQ(*(u64 *)(bytes + 512) & ~3ULL, 0);
+	EXPECT_EQ(*(u64 *)(bytes + 160), 0x1111);
+	EXPECT_EQ(*(u64 *)(bytes + YMM_OFFSET), 0);
+}
