@@ -338,13 +338,20 @@ static void patch_hypercall(struct mhv_vcpu *vcpu, u64 linear, const u8 *bytes)
 		mhv_gmem_write(vcpu->vm, walk.gpa, &other, 1);
 }
 
+static bool in_protected_mode(struct mhv_vcpu *vcpu)
+{
+	mhv_state_need(vcpu, MHV_G_CR);
+	return vcpu->state.cr0 & X86_CR0_PE && !(vcpu->state.rflags & X86_EFLAGS_VM);
+}
+
 /**
  * mhv_foreign_hypercall() - is the guest at the other vendor's hypercall?
  * @vcpu: the vCPU, which took a #UD
  *
  * VMCALL on a CPU whose hypercall is VMMCALL, and the reverse, are #UD.  A
  * guest may have been moved here from the other kind: it is served, and its
- * code patched. As KVM has it, VMCALL outside of privilege level 0 is #GP(0).
+ * code patched. As KVM has it, VMCALL outside of privilege level 0 is #GP(0),
+ * and VMMCALL outside of protected mode stays the #UD that the CPU made it.
  *
  * Context: the vCPU's thread, may sleep.
  * Return: 3, its length, if it is to be served; 0 if it is another instruction;
@@ -369,6 +376,8 @@ int mhv_foreign_hypercall(struct mhv_vcpu *vcpu)
 		if (mhv_cpl(vcpu) && bytes[2] == VMCALL_BYTE) {
 			mhv_queue_exception_e(vcpu, X86_TRAP_GP, 0);
 			r = -EPERM;
+		} else if (bytes[2] == VMMCALL_BYTE && !in_protected_mode(vcpu)) {
+			r = 0;
 		} else if (!(vcpu->vm->disabled_quirks & KVM_X86_QUIRK_FIX_HYPERCALL_INSN)) {
 			patch_hypercall(vcpu, linear, bytes);
 			r = sizeof(bytes);

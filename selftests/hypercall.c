@@ -154,3 +154,22 @@ TEST(foreign_in_ring3)
 	EXPECT_EQ(run_sync(vcpu), amd ? 13 : 0);
 	EXPECT_EQ(code[7], 0xc1);
 }
+
+GUEST_ASM(real_code, 16, "mov $1, %ax\n .byte 0x0f, 0x01, 0xc1\n out %ax, $0x10\n"
+	  "mov $1, %ax\n .byte 0x0f, 0x01, 0xd9\n out %ax, $0x11\n hlt");
+GUEST_ASM(real_ud, 16, "out %ax, $0x12\n hlt");
+
+/* Intel's CPUs have no VMMCALL; in real mode it is not put right. */
+TEST(real_mode)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu = vcpu_new(vm, 0);
+
+	vcpu_cpuid(vcpu);
+	GUEST_ASM_COPY(vm, 0x1000, real_code);
+	GUEST_ASM_COPY(vm, 0x2000, real_ud);
+	*(u32 *)(vm->ram + 4 * 6) = 0x2000;
+	vcpu_real(vcpu, 0x1000);
+	expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x10, 2, 1);
+	expect_pio(vcpu, KVM_EXIT_IO_OUT, guest_cpuid(0, 0).b == 0x756e6547 ? 0x12 : 0x11, 2, 1);
+}
