@@ -308,3 +308,40 @@ TEST(step_out_of_halt)
 	EXPECT_EQ(run_sync(vcpu), 1);
 	run_done(vcpu);
 }
+
+extern u8 after_sti[];
+
+static void sti_guest(void)
+{
+	guest_sync(0);
+	asm volatile(".globl after_sti\ncli\n sti\n after_sti: nop\n nop\n cli");
+	guest_done();
+}
+
+/* Behind an STI, too, a step is an instruction. */
+TEST(step_in_a_shadow)
+{
+	struct kvm_vcpu_events e;
+	struct kvm_regs regs;
+	struct vcpu *vcpu;
+
+	need_step();
+	vcpu = guest_new(sti_guest);
+	run_sync(vcpu);
+	vcpu_finish_io(vcpu);
+	vcpu_get_regs(vcpu, &regs);
+	regs.rip = (uintptr_t)after_sti;
+	regs.rflags |= RFLAGS_IF;
+	vcpu_set_regs(vcpu, &regs);
+	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &e);
+	e.interrupt.shadow = KVM_X86_SHADOW_INT_STI;
+	e.flags = KVM_VCPUEVENT_VALID_SHADOW;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &e);
+	ASSERT_RET(debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP), 0);
+	for (int n = 1; n <= 2; n++) {
+		expect_exit(vcpu, KVM_EXIT_DEBUG);
+		EXPECT_EQ(vcpu->run->debug.arch.pc, (uintptr_t)after_sti + n);
+	}
+	ASSERT_RET(debug(vcpu, 0), 0);
+	run_done(vcpu);
+}

@@ -222,11 +222,21 @@ static void store_intr(const struct mhv_state *state)
  *
  * An instruction under TF is followed by a #DB, which waits while the shadow
  * lasts.  The CPU refuses an entry with both where the step is not pending.
+ * STI's shadow lets it come at once, without another instruction: where TF is
+ * the debugger's, who wants to be one further, that shadow is over.
  */
 void vmx_pending_debug(struct vmx_vcpu *vmx)
 {
 	u64 pending = vmcs_read(GUEST_PENDING_DBG_EXCEPTIONS) & ~(u64)PENDING_BS;
 
+	if (vmx->vcpu.guest_debug & KVM_GUESTDBG_SINGLESTEP &&
+	    !(vmx->vcpu.state.shadow & MHV_SHADOW_MOV_SS)) {
+		vmx->vcpu.state.shadow = 0;
+		vmcs_write(GUEST_INTERRUPTIBILITY_INFO,
+			   vmcs_read(GUEST_INTERRUPTIBILITY_INFO) & ~GUEST_INTR_STATE_STI);
+		vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, pending);
+		return;
+	}
 	if (vmx->vcpu.state.rflags & X86_EFLAGS_TF)
 		pending |= PENDING_BS;
 	vmcs_write(GUEST_PENDING_DBG_EXCEPTIONS, pending);
