@@ -258,6 +258,28 @@ static int set_sysenter(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 v
 	return set_field(vcpu, a, val);
 }
 
+/* Intel's CPUs refuse the upper half, others may have it: ask this one. */
+static bool sfmask_valid(u64 val)
+{
+	unsigned long flags;
+	u64 saved;
+	bool ok;
+
+	if (likely(!(val >> 32)))
+		return true;
+	local_irq_save(flags);
+	rdmsrl(MSR_SYSCALL_MASK, saved);
+	ok = !wrmsrl_safe(MSR_SYSCALL_MASK, val);
+	wrmsrl(MSR_SYSCALL_MASK, saved);
+	local_irq_restore(flags);
+	return ok;
+}
+
+static int set_sfmask(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
+{
+	return sfmask_valid(val) ? set_field(vcpu, a, val) : 1;
+}
+
 static bool pat_valid(u64 val)
 {
 	unsigned int i;
@@ -578,7 +600,7 @@ static const struct msr_row rows[] = {
 	  .set = set_field },
 	{ MSR_CSTAR, .flags = MSR_LISTED | MSR_CANONICAL, STATE(cstar, SYSMSR),
 	  .set = set_field },
-	{ MSR_SYSCALL_MASK, .flags = MSR_LISTED, STATE(sfmask, SYSMSR), .set = set_field },
+	{ MSR_SYSCALL_MASK, .flags = MSR_LISTED, STATE(sfmask, SYSMSR), .set = set_sfmask },
 	{ MSR_FS_BASE, .flags = MSR_CANONICAL, .where = MHV_FS, .get = get_seg_base,
 	  .set = set_seg_base },
 	{ MSR_GS_BASE, .flags = MSR_CANONICAL, .where = MHV_GS, .get = get_seg_base,
@@ -605,8 +627,8 @@ static const struct msr_row rows[] = {
 	  .where = SLOT_OSVW_LENGTH, .get = get_slot, .set = set_slot },
 	{ MSR_F15H_IC_CFG, .get = get_zero },
 	{ MSR_AMD64_DC_CFG, .nr = 2, .get = get_zero, .set = set_ignore },
-	{ MSR_AMD64_DE_CFG, .flags = MSR_FEATURE, .where = SLOT_DE_CFG, .get = get_slot,
-	  .set = set_de_cfg },
+	{ MSR_AMD64_DE_CFG, .flags = MSR_FEATURE | MSR_NEED_DE_CFG, .where = SLOT_DE_CFG,
+	  .get = get_slot, .set = set_de_cfg },
 	{ MSR_AMD64_BU_CFG2, .get = get_zero, .set = set_ignore },
 	{ MSR_F15H_EX_CFG, .get = get_zero, .set = set_ignore },
 };
@@ -619,6 +641,8 @@ static bool row_usable(const struct msr_row *row)
 		       (boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID));
 	if (row->flags & MSR_NEED_SPEC)
 		return mhv_backend->caps.spec_ctrl;
+	if (row->flags & MSR_NEED_DE_CFG)
+		return mhv_backend->caps.de_cfg;
 	return true;
 }
 

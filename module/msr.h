@@ -37,6 +37,7 @@ struct msr_row {
 #define MSR_CANONICAL	BIT(3)	/* writing a non-canonical address faults */
 #define MSR_NEED_AUX	BIT(4)	/* only where the CPU has TSC_AUX */
 #define MSR_NEED_SPEC	BIT(5)	/* only where IA32_SPEC_CTRL can be given */
+#define MSR_NEED_DE_CFG	BIT(6)	/* only where the CPUs have MSR_AMD64_DE_CFG */
 
 /* One access: the row, the MSR's position in it, and whose access it is. */
 struct msr_access {

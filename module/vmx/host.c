@@ -95,7 +95,7 @@ void vmx_write_host_state(struct vmx_vcpu *vmx, int cpu)
  * @i: which
  * @val: the value; written if it is not there already
  *
- * It may be a guest's: what the CPU refuses, such as the upper half of SFMASK, is not written.
+ * It may be a guest's: should the CPU refuse it, what was there stays.
  */
 void vmx_set_msr(struct vmx_cpu *vc, enum vmx_msr i, u64 val)
 {
