@@ -79,6 +79,7 @@ struct diff {
 	bool user;			/* it is at level 3 */
 	bool stepping;			/* the guest runs in single steps */
 	bool shut_down;			/* by a triple fault, in this step */
+	u64 step_shown;			/* where the last single step has led */
 	char ready_shown[96];		/* what the last exit said of interrupts */
 	void *priv;
 };
@@ -170,6 +171,9 @@ u32 without_nmi(u32 low);
 
 /** nmis_work() - can they be sent, masked, looked at? See without_nmi() */
 bool nmis_work(void);
+
+/** steps_linger() - is a step still due after the exit that took it? ($MHV_STEP_LINGERS) */
+bool steps_linger(void);
 
 /** cap_hidden() - must this capability not be compared? */
 bool cap_hidden(int cap);

@@ -38,6 +38,14 @@ static u64 rnd_pointer(struct diff *d)
 	}
 }
 
+/* VMX refuses an entry with one that is not canonical. */
+static u64 rnd_base(struct diff *d)
+{
+	u64 base = rnd_pointer(d);
+
+	return host_is_intel() ? (u64)((int64_t)(base << 16) >> 16) : base;
+}
+
 static void set_regs(struct diff *d)
 {
 	struct kvm_regs regs;
@@ -66,6 +74,7 @@ static void set_regs(struct diff *d)
 	if (one_in(d, 16))
 		regs.rflags |= rnd(d) & 0x247000;	/* NT, RF, IOPL, AC, ID */
 	must(d, ioctl(d->vcpu[0], KVM_SET_REGS, &regs), "set-regs");
+	d->step_shown = regs.rip;
 	make_program(d, regs.rip, 1 + below(d, 3));
 }
 
@@ -90,7 +99,7 @@ static void set_sregs(struct diff *d)
 		0x1, 0x2, 0x4, 0x8, 0x80, 0x100, 0x200, 0x400, 0x800, 0x10000, 0x40000, 0x100000,
 		0x200000,
 	};
-	static const u64 efer[] = { EFER_SCE, EFER_NX, BIT(14) };
+	static const u64 efer[] = { EFER_SCE, EFER_NX, BIT(14) };	/* the last: AMD's */
 	struct kvm_sregs s;
 	u64 what;
 
@@ -99,7 +108,8 @@ static void set_sregs(struct diff *d)
 	if (what == 5 && !d->stepping)
 		return;
 	must(d, ioctl(d->vcpu[0], KVM_GET_SREGS, &s), "get-sregs");
-	s.tr.type &= ~2;		/* see set_mode() */
+	if (!host_is_intel())		/* see set_mode() */
+		s.tr.type &= ~2;
 	if (d->stepping) {		/* off devices, see rnd_pointer() */
 		s.es = s.ds;
 		s.gs = s.ds;
@@ -112,7 +122,7 @@ static void set_sregs(struct diff *d)
 		s.cr4 ^= pick(d, cr4);
 		break;
 	case 2:
-		s.efer ^= pick(d, efer);
+		s.efer ^= efer[below(d, ARRAY_SIZE(efer) - host_is_intel())];
 		break;
 	case 3:
 		s.ds.limit = below(d, 0x1000);
@@ -121,8 +131,8 @@ static void set_sregs(struct diff *d)
 		s.es.g = 0;
 		break;
 	case 4:
-		s.fs.base = rnd_pointer(d);
-		s.gs.base = rnd_pointer(d);
+		s.fs.base = rnd_base(d);
+		s.gs.base = rnd_base(d);
 		break;
 	}
 	say_ret(d, ioctl(d->vcpu[0], KVM_SET_SREGS, &s), "set-sregs cr0 %llx cr4 %llx efer %llx",
@@ -137,7 +147,10 @@ static void clear_events(struct diff *d)
 	e.exception.injected = 0;
 	e.exception.pending = 0;
 	e.interrupt.injected = 0;
-	e.interrupt.shadow = one_in(d, 8) ? below(d, 4) : 0;
+	e.interrupt.shadow = one_in(d, 8) ? below(d, host_is_intel() ? 3 : 4) : 0;
+	/* KVM drops it on VMX where the guest steps. A step over a load of SS ends behind it. */
+	if (d->stepping && host_is_intel())
+		e.interrupt.shadow = 0;
 	e.nmi.injected = 0;
 	/* QEMU's TCG forgets the shadow if the guest exits in it; KVM makes a step regardless. */
 	e.nmi.pending = one_in(d, 16) && !e.interrupt.shadow;
@@ -149,6 +162,28 @@ static void clear_events(struct diff *d)
 	if (e.interrupt.shadow || e.nmi.pending || e.nmi.masked)
 		say(d, "shadow %u nmi pending %u masked %u", e.interrupt.shadow, e.nmi.pending,
 		    e.nmi.masked);
+}
+
+/*
+ * VMX refuses an entry in the shadow of an STI that leaves interrupts off, or in both kinds of
+ * shadow, and an interrupt that is injected where interrupts are off or held back.
+ */
+static void set_interrupt(struct diff *d, struct kvm_interrupt irq)
+{
+	bool wanted = one_in(d, 12);
+	struct kvm_vcpu_events e;
+	struct kvm_regs regs;
+
+	if (host_is_intel()) {
+		must(d, ioctl(d->vcpu[0], KVM_GET_VCPU_EVENTS, &e), "get-events");
+		must(d, ioctl(d->vcpu[0], KVM_GET_REGS, &regs), "get-regs");
+		if (wanted || e.interrupt.shadow)
+			regs.rflags |= RFLAGS_IF;
+		must(d, ioctl(d->vcpu[0], KVM_SET_REGS, &regs), "set-regs");
+		wanted &= !e.interrupt.shadow;
+	}
+	if (wanted)
+		say_ret(d, ioctl(d->vcpu[0], KVM_INTERRUPT, &irq), "interrupt %x", irq.irq);
 }
 
 static void begin(struct diff *d)
@@ -174,7 +209,7 @@ static void act(struct diff *d)
 	/* Frames of the last program's, which may not have been compared. */
 	memset(d->ram + DIFF_STACK - 0x1000, 0, 0x1000);
 	d->flags_hidden = 0;
-	d->stepping = one_in(d, 6);
+	d->stepping = one_in(d, steps_linger() ? 24 : 6);
 	/* Nothing of the last program's is to be completed by the next one. */
 	d->run[0]->immediate_exit = 1;
 	ioctl(d->vcpu[0], KVM_RUN, 0L);
@@ -184,8 +219,7 @@ static void act(struct diff *d)
 	set_regs(d);
 	set_debug(d);
 	d->run[0]->request_interrupt_window = one_in(d, 8);
-	if (one_in(d, 12))
-		say_ret(d, ioctl(d->vcpu[0], KVM_INTERRUPT, &irq), "interrupt %x", irq.irq);
+	set_interrupt(d, irq);
 	memcpy(d->ram_shown, d->ram, DIFF_RAM);
 	if (!run_vcpu(d, 0, 1000)) {
 		/* In the middle of an instruction, perhaps, which nothing may follow. */
@@ -194,6 +228,7 @@ static void act(struct diff *d)
 	}
 	show_vcpu(d, 0);
 	show_vm(d);
+	d->stop |= d->stepping && steps_linger();
 }
 
 const struct kind kind_insn = { "insn", 40, begin, act };

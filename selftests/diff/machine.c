@@ -142,6 +142,18 @@ static bool is_end(struct diff *d, int i)
 	       d->ram[at + 2] == 0xf4;
 }
 
+/* A breakpoint's instruction has not been executed, and is to be. */
+static void step_over(struct diff *d, int i)
+{
+	struct kvm_regs regs;
+
+	if (d->kind != KIND_INSN || d->stepping || !host_is_intel())
+		return;
+	ioctl(d->vcpu[i], KVM_GET_REGS, &regs);
+	regs.rflags |= BIT(16);		/* RF */
+	ioctl(d->vcpu[i], KVM_SET_REGS, &regs);
+}
+
 bool run_vcpu(struct diff *d, int i, unsigned int exits)
 {
 	struct kvm_run *run = d->run[i];
@@ -175,8 +187,13 @@ bool run_vcpu(struct diff *d, int i, unsigned int exits)
 			if (!run->mmio.is_write)
 				answer(d, run->mmio.data, run->mmio.len, run->mmio.phys_addr,
 				       answers++);
-		} else if (run->exit_reason != KVM_EXIT_DEBUG &&
-			   run->exit_reason != KVM_EXIT_IRQ_WINDOW_OPEN) {
+		} else if (run->exit_reason == KVM_EXIT_DEBUG) {
+			step_over(d, i);
+		} else if (run->exit_reason == KVM_EXIT_IRQ_WINDOW_OPEN) {
+			/* It stays open, and no entry would get further. */
+			if (d->kind == KIND_INSN && host_is_intel())
+				run->request_interrupt_window = 0;
+		} else {
 			break;
 		}
 	}

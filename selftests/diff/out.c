@@ -328,6 +328,9 @@ static void show_reason(struct diff *d, struct kvm_run *run, const char *vcpu)
 		d->stop |= d->stepping;
 		break;
 	case KVM_EXIT_DEBUG:
+		if (d->stepping && steps_linger() && run->debug.arch.pc == d->step_shown)
+			break;
+		d->step_shown = run->debug.arch.pc;
 		/* A step shows breakpoints that are not enabled; KVM leaves old ones in DR0. */
 		say(d, "%s exit debug exception %x pc %llx dr6 %llx", vcpu,
 		    run->debug.arch.exception, run->debug.arch.pc,

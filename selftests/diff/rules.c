@@ -122,6 +122,11 @@ bool nmis_work(void)
 	return !getenv("MHV_NO_NMI");
 }
 
+bool steps_linger(void)
+{
+	return getenv("MHV_STEP_LINGERS");
+}
+
 u32 without_nmi(u32 low)
 {
 	return (low & 0x700) == 0x400 && !nmis_work() ? low | 0x100 : low;
