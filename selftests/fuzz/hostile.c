@@ -79,7 +79,8 @@ static void fill_descriptors(u8 *mem, u64 *seed)
 		gdt[i] = fuzz_rnd64(seed);
 	gdt[1] = 0x00af9b000000ffff;
 	gdt[2] = 0x00cf93000000ffff;
-	gdt[3] = 0x00cf9b000000ffff;
+	/* The way to lose PG and PAE with LME on leads through code of 32 bits. */
+	gdt[3] = getenv("MHV_NO_LME") ? gdt[1] : 0x00cf9b000000ffff;
 	for (u64 i = 0; i < 256; i++) {
 		u64 to = 0x100000 + (fuzz_rnd(seed) % 0x100000);
 
@@ -139,24 +140,7 @@ static void set_state(struct round *r, int n, u64 *seed, int mode)
 	ioctl(r->vcpu[n].fd, KVM_SET_REGS, &regs);
 }
 
-/*
- * QEMU's TCG loses its host at an exit of a guest that has LME set, and neither paging nor PAE on.
- * Where $MHV_NO_LME is set, no guest gets LME that it was not given: writes of EFER exit.
- */
-static void spare_efer(int vm_fd)
-{
-	static u8 none[1];
-	struct kvm_msr_filter filter = { .ranges[0] = {
-		.flags = KVM_MSR_FILTER_WRITE, .nmsrs = 1, .base = MSR_EFER, .bitmap = none,
-	} };
-	struct kvm_enable_cap cap = {
-		.cap = KVM_CAP_X86_USER_SPACE_MSR, .args[0] = KVM_MSR_EXIT_REASON_FILTER
-	};
-
-	if (ioctl(vm_fd, KVM_ENABLE_CAP, &cap) || ioctl(vm_fd, KVM_X86_SET_MSR_FILTER, &filter))
-		printf("# no filter of MSRs: %s\n", strerror(errno));
-}
-
+/* Where no guest is to get LME: see fuzz_spare_vm(). */
 static int write_efer(int fd, u64 value)
 {
 	struct {
@@ -168,20 +152,6 @@ static int write_efer(int fd, u64 value)
 		return 1;
 	m.e.data = value & (~(u64)EFER_LME | m.e.data);
 	return ioctl(fd, KVM_SET_MSRS, &m) != 1;
-}
-
-/*
- * TCG ends itself when a breakpoint on data hits while it delivers an interrupt. Where
- * $MHV_NO_BREAKPOINTS is set, the CPU has those of a debugger, who has none.
- */
-static void spare_breakpoints(int fd)
-{
-	struct kvm_guest_debug debug = {
-		.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP, .arch.debugreg[7] = 0x400,
-	};
-
-	if (ioctl(fd, KVM_SET_GUEST_DEBUG, &debug))
-		printf("# KVM_SET_GUEST_DEBUG: %s\n", strerror(errno));
 }
 
 /* What a VMM would do, with data of no meaning. Returns whether the guest may go on. */
@@ -211,7 +181,7 @@ static int answer(struct round *r, int n, u64 *seed)
 	case KVM_EXIT_IOAPIC_EOI:
 	case KVM_EXIT_HYPERCALL:
 		return 1;
-	case KVM_EXIT_X86_WRMSR:	/* EFER, see spare_efer() */
+	case KVM_EXIT_X86_WRMSR:	/* EFER, see fuzz_spare_vm() */
 		run->msr.error = write_efer(r->vcpu[n].fd, run->msr.data);
 		return 1;
 	case KVM_EXIT_SHUTDOWN:
@@ -334,8 +304,7 @@ static int make_round(struct round *r, u64 *seed)
 		ioctl(r->vm_fd, KVM_CREATE_IRQCHIP, 0);
 		ioctl(r->vm_fd, KVM_CREATE_PIT2, &pit);
 	}
-	if (getenv("MHV_NO_LME"))
-		spare_efer(r->vm_fd);
+	fuzz_spare_vm(r->vm_fd);
 	r->mem = mmap(NULL, FUZZ_MEM_SIZE + 2 * GUARD, PROT_READ | PROT_WRITE,
 		      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (r->mem == MAP_FAILED)
@@ -361,8 +330,7 @@ static int make_round(struct round *r, u64 *seed)
 				      r->vcpu[i].fd, 0);
 		r->vcpu[i].seed = fuzz_rnd64(seed) | 1;
 		ioctl(r->vcpu[i].fd, KVM_SET_CPUID2, cpuid);
-		if (getenv("MHV_NO_BREAKPOINTS"))
-			spare_breakpoints(r->vcpu[i].fd);
+		fuzz_spare_vcpu(r->vcpu[i].fd);
 		if (chip)
 			ioctl(r->vcpu[i].fd, KVM_SET_MP_STATE, &mp);
 		set_state(r, i, seed, lng ? 2 : fuzz_rnd(seed) % 2);

@@ -221,6 +221,21 @@ static void make_sense(const struct op *op, u8 *buf, u64 *seed)
 	}
 }
 
+/* Before KVM_RUN: nothing that QEMU's TCG does not survive, where that is asked for. */
+static void spare(int fd)
+{
+	struct kvm_sregs s;
+
+	fuzz_spare_vcpu(fd);
+	if (!getenv("MHV_NO_LME") || ioctl(fd, KVM_GET_SREGS, &s))
+		return;
+	if (s.efer & EFER_LME && !(s.cr0 & CR0_PG) && !(s.cr4 & CR4_PAE))
+		s.efer &= ~(u64)EFER_LME;
+	if (getenv("MHV_NO_BUSY_TSS"))
+		s.tr.type = 9;
+	ioctl(fd, KVM_SET_SREGS, &s);
+}
+
 static void run_call(const struct call *c)
 {
 	const struct op *op = &ops[c->op % ARRAY_SIZE(ops)];
@@ -233,6 +248,8 @@ static void run_call(const struct call *c)
 	if (op->value) {
 		u64 arg = op->cmd == KVM_RUN || fuzz_rnd(&seed) % 4 == 0 ? 0 : number(&seed);
 
+		if (op->cmd == KVM_RUN)
+			spare(fds[op->fd]);
 		r = ioctl(fds[op->fd], op->cmd, arg);
 		if (r >= 0 && op->cmd == KVM_CREATE_VCPU) {
 			if (fds[VCPU] >= 0)
@@ -311,6 +328,7 @@ static void run_program(const struct program *p, int have_kcov)
 	fds[DEV] = open(test_device(), O_RDWR);
 	fds[VM] = ioctl(fds[DEV], KVM_CREATE_VM, 0);
 	fds[VCPU] = -1;
+	fuzz_spare_vm(fds[VM]);
 	mem = mem_alloc(MEM);
 	make_code(p->call[0].seed);
 	for (shared->call = 0; shared->call < (int)p->n; shared->call++)

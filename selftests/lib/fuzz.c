@@ -2,10 +2,12 @@
 /*
  * fuzz.c - random numbers, and random code for guests, of which a seed makes the same again.
  */
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #include "fuzz.h"
-#include "test.h"
+#include "vm.h"
 
 u32 fuzz_rnd(u64 *seed)
 {
@@ -138,4 +140,30 @@ void fuzz_code(u8 *at, size_t size, u64 *seed, int lng)
 			at += n;
 		}
 	}
+}
+
+void fuzz_spare_vm(int vm_fd)
+{
+	static u8 none[1];
+	struct kvm_msr_filter filter = { .ranges[0] = {
+		.flags = KVM_MSR_FILTER_WRITE, .nmsrs = 1, .base = MSR_EFER, .bitmap = none,
+	} };
+	struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_X86_USER_SPACE_MSR, .args[0] = KVM_MSR_EXIT_REASON_FILTER
+	};
+
+	if (!getenv("MHV_NO_LME"))
+		return;
+	if (ioctl(vm_fd, KVM_ENABLE_CAP, &cap) || ioctl(vm_fd, KVM_X86_SET_MSR_FILTER, &filter))
+		printf("# no filter of MSRs: %s\n", strerror(errno));
+}
+
+void fuzz_spare_vcpu(int fd)
+{
+	struct kvm_guest_debug debug = {
+		.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP, .arch.debugreg[7] = 0x400,
+	};
+
+	if (getenv("MHV_NO_BREAKPOINTS"))
+		ioctl(fd, KVM_SET_GUEST_DEBUG, &debug);
 }

@@ -29,4 +29,20 @@ u64 fuzz_addr(u64 *seed);
  */
 void fuzz_code(u8 *at, size_t size, u64 *seed, int lng);
 
+/**
+ * fuzz_spare_vm() - if $MHV_NO_LME is set, no guest sets EFER.LME by itself
+ * @vm_fd: the VM, which gets a filter: writes of EFER end KVM_RUN with KVM_EXIT_X86_WRMSR
+ *
+ * QEMU's TCG loses its host at an exit of a guest that has LME set, and neither paging nor PAE on.
+ */
+void fuzz_spare_vm(int vm_fd);
+
+/**
+ * fuzz_spare_vcpu() - if $MHV_NO_BREAKPOINTS is set, the guest's breakpoints are not the CPU's
+ * @fd: the vCPU, which gets a debugger, who has none
+ *
+ * TCG ends itself when a breakpoint on data hits while it delivers an interrupt.
+ */
+void fuzz_spare_vcpu(int fd);
+
 #endif
