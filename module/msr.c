@@ -894,6 +894,8 @@ void mhv_msr_reset(struct mhv_vcpu *vcpu, bool init)
 {
 	vcpu->clock.system_time_msr = 0;
 	vcpu->clock.active = false;
+	/* Whoever owns the memory after an INIT does not expect it to be written. */
+	vcpu->steal.msr = 0;
 	vcpu->spec_ctrl = 0;
 	vcpu->msrs->slot[SLOT_SMI_COUNT] = 0;
 	if (init)

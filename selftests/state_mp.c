@@ -2,8 +2,12 @@
 /*
  * state_mp.c - KVM_GET/SET_MP_STATE with and without an in-kernel APIC.
  */
+#include <linux/kvm_para.h>
+
 #include "guest.h"
 #include "vm.h"
+
+#define MSR_SPEC_CTRL	0x48
 
 static u32 get(struct vcpu *vcpu)
 {
@@ -118,6 +122,103 @@ TEST(init_after_sipi)
 	run_done(bsp);
 	EXPECT_EQ(get(ap), KVM_MP_STATE_INIT_RECEIVED);
 	EXPECT_EQ(get(ap), KVM_MP_STATE_INIT_RECEIVED);
+}
+
+static void init_guest(void)
+{
+	apic_enable();
+	apic_write(APIC_ICR2, 1 << 24);
+	apic_write(APIC_ICR, 0x4500);
+	guest_done();
+}
+
+/* INIT takes back what the host writes to the guest's memory unasked, and what one kernel chose. */
+TEST(init_ends_sharing)
+{
+	static const struct {
+		u32 index;
+		u64 value;
+	} msrs[] = {
+		{ MSR_KVM_STEAL_TIME, GUEST_FREE | 1 },
+		{ MSR_KVM_SYSTEM_TIME_NEW, (GUEST_FREE + 0x40) | 1 },
+		{ MSR_KVM_PV_EOI_EN, (GUEST_FREE + 0x80) | 1 },
+		{ MSR_SPEC_CTRL, 1 },
+	};
+	struct vcpu *bsp = guest_new_irqchip(init_guest);
+	struct vcpu *ap = vcpu_new(bsp->vm, 1);
+	int set[ARRAY_SIZE(msrs)];
+
+	vcpu_cpuid(ap);
+	/* One that the host does not have is none that INIT clears. */
+	for (size_t i = 0; i < ARRAY_SIZE(msrs); i++)
+		set[i] = vcpu_set_msr(ap, msrs[i].index, msrs[i].value);
+	run_done(bsp);
+	EXPECT_EQ(get(ap), KVM_MP_STATE_INIT_RECEIVED);
+	for (size_t i = 0; i < ARRAY_SIZE(msrs); i++) {
+		test_context("MSR %#x", msrs[i].index);
+		if (set[i])
+			EXPECT_EQ(vcpu_get_msr(ap, msrs[i].index), 0);
+	}
+}
+
+static void start_guest(void)
+{
+	apic_enable();
+	apic_write(APIC_ICR2, 1 << 24);
+	apic_write(APIC_ICR, 0x4500);
+	apic_write(APIC_ICR, 0x4600 | 0x12);
+	guest_done();
+}
+
+/* Nothing is completed where a SIPI has put the AP, though its RIP be that of what was to be. */
+TEST(sipi_while_pending)
+{
+	struct vcpu *bsp = guest_new_irqchip(start_guest);
+	struct vcpu *ap = vcpu_new(bsp->vm, 1);
+	struct kvm_sregs sregs;
+
+	/* out %al, $0x40; out %al, $0x41 */
+	memcpy(bsp->vm->ram + 0x11000, "\xe6\x40\xe6\x41", 4);
+	memcpy(bsp->vm->ram + 0x12000, "\xe6\x40\xe6\x41", 4);
+	vcpu_cpuid(ap);
+	vcpu_real(ap, 0);
+	vcpu_get_sregs(ap, &sregs);
+	sregs.cs.selector = 0x1100;
+	sregs.cs.base = 0x11000;
+	vcpu_set_sregs(ap, &sregs);
+	EXPECT_RET(set(ap, KVM_MP_STATE_RUNNABLE), 0);
+	expect_pio(ap, KVM_EXIT_IO_OUT, 0x40, 1, 1);
+	run_done(bsp);
+	EXPECT_EQ(get(ap), KVM_MP_STATE_RUNNABLE);
+	expect_pio(ap, KVM_EXIT_IO_OUT, 0x40, 1, 1);
+	vcpu_get_sregs(ap, &sregs);
+	EXPECT_EQ(sregs.cs.base, 0x12000);
+}
+
+/* So it is with MMIO, whose instruction KVM completes wherever the AP is. */
+TEST(sipi_while_mmio_pending)
+{
+	struct vcpu *bsp = guest_new_irqchip(start_guest);
+	struct vcpu *ap = vcpu_new(bsp->vm, 1);
+	struct kvm_sregs sregs;
+
+	if (strcmp(test_device(), "/dev/minihv"))
+		test_skip("KVM completes the instruction wherever RIP is");
+	/* mov 0, %al; there: out %al, $0x40; out %al, $0x41 */
+	memcpy(bsp->vm->ram + 0x11000, "\xa0\x00\x00", 3);
+	memcpy(bsp->vm->ram + 0x12000, "\xe6\x40\xe6\x41", 4);
+	vcpu_cpuid(ap);
+	vcpu_real(ap, 0);
+	vcpu_get_sregs(ap, &sregs);
+	sregs.cs.selector = 0x1100;
+	sregs.cs.base = 0x11000;
+	sregs.ds.base = 0xd0000000;
+	vcpu_set_sregs(ap, &sregs);
+	EXPECT_RET(set(ap, KVM_MP_STATE_RUNNABLE), 0);
+	*expect_mmio(ap, 0, 0xd0000000, 1) = 0x55;
+	run_done(bsp);
+	EXPECT_EQ(get(ap), KVM_MP_STATE_RUNNABLE);
+	EXPECT_EQ(*(u8 *)expect_pio(ap, KVM_EXIT_IO_OUT, 0x40, 1, 1), 0);
 }
 
 static volatile u32 nmis;

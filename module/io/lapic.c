@@ -801,7 +801,7 @@ static void take_sipi(struct mhv_vcpu *vcpu)
 	vcpu->state.seg[MHV_CS].selector = page << 8;
 	vcpu->state.seg[MHV_CS].base = page << 12;
 	vcpu->state.rip = 0;
-	vcpu->pio.rip = ~0ULL;		/* what was to be completed was elsewhere */
+	vcpu->complete = NULL;		/* what was to be completed was elsewhere */
 	vcpu->mp_state = KVM_MP_STATE_RUNNABLE;
 }
 
