@@ -158,6 +158,32 @@ TEST(entries_in_order)
 	EXPECT_RET(reset(vcpu), 2);
 }
 
+/* Frames of a bitmap that was all set to begin with are in the ring once they are written. */
+TEST(set_before_the_rings)
+{
+	struct kvm_enable_cap cap = {
+		.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2,
+		.args = { KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE | KVM_DIRTY_LOG_INITIALLY_SET },
+	};
+	struct vcpu *vcpu;
+	struct vm *vm;
+
+	NEED_CAP(KVM_CAP_DIRTY_LOG_RING);
+	vm = vm_new();
+	xioctl(vm->fd, KVM_ENABLE_CAP, &cap);
+	ASSERT_RET(vm_slot(vm, 1, KVM_MEM_LOG_DIRTY_PAGES, BASE, PAGES * 0x1000,
+			   mem_alloc(PAGES * 0x1000)), 0);
+	ASSERT_RET(enable(vm, BYTES), 0);
+	vcpu = vcpu_new(vm, 0);
+	vcpu_cpuid(vcpu);
+	vcpu_long(vcpu, guest, 0);
+	ring = map_ring(vcpu, PROT_READ | PROT_WRITE, MAP_SHARED);
+	ASSERT_TRUE(ring != MAP_FAILED);
+	run_sync(vcpu);
+	expect_next(5);
+	expect_next(7);
+}
+
 /* What was given back is noticed from then on: no CPU writes by what it remembers of tables. */
 TEST(translations_go)
 {
@@ -198,6 +224,7 @@ TEST(full)
 	while ((reason = vcpu_run(vcpu)) == KVM_EXIT_DIRTY_RING_FULL) {
 		exits++;
 		n = dirty_entries();
+		EXPECT_TRUE(n <= ENTRIES - RESERVED);
 		/* It does not run before there is room. */
 		EXPECT_EQ(vcpu_run(vcpu), KVM_EXIT_DIRTY_RING_FULL);
 		EXPECT_RET(reset(vcpu), 0);

@@ -51,6 +51,18 @@ TEST(without)
 	run_done(vcpu);
 }
 
+/* There is room for one exception. */
+TEST(one_to_inject)
+{
+	struct vcpu *vcpu = guest_new(guest);
+
+	run_sync(vcpu);
+	vcpu_finish_io(vcpu);
+	ASSERT_RET(debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_INJECT_BP), 0);
+	EXPECT_ERRNO(debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_INJECT_BP), EBUSY);
+	EXPECT_ERRNO(debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_INJECT_DB), EBUSY);
+}
+
 extern u8 dr_access[];
 
 static void dr_guest(void)

@@ -162,6 +162,8 @@ TEST(collisions)
 	EXPECT_ERRNO(ioeventfd(vm, a, PORT, 2, MATCH | DEASSIGN, 1), ENOENT);
 	EXPECT_ERRNO(ioeventfd(vm, a, PORT, 1, PIO | MATCH | DEASSIGN, 1), ENOENT);
 	EXPECT_RET(ioeventfd(vm, a, PORT, 2, PIO | MATCH | DEASSIGN, 1), 0);
+	ASSERT_RET(ioeventfd(vm, a, PORT + 8, 2, PIO | MATCH, 0), 0);
+	EXPECT_ERRNO(ioeventfd(vm, a, PORT + 8, 2, PIO | DEASSIGN, 0), ENOENT);
 	EXPECT_RET(ioeventfd(vm, b, PORT, 2, PIO | MATCH, 1), 0);
 }
 

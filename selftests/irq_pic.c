@@ -53,6 +53,19 @@ static void mask_guest(void)
 	guest_done();
 }
 
+static void lint0_guest(void)
+{
+	setup(0);
+	apic_enable();
+	apic_write(APIC_LVT0, 0x10700);
+	guest_sync(0x103);
+	GUEST_EXPECT_EQ(take(), 0);
+	/* What has waited comes without anything else. */
+	apic_write(APIC_LVT0, 0x700);
+	GUEST_EXPECT_EQ(take(), 0x23);
+	guest_done();
+}
+
 static void slave_guest(void)
 {
 	setup(0);
@@ -99,6 +112,13 @@ TEST(edges_and_priorities)
 TEST(masks)
 {
 	serve(mask_guest, 1);
+}
+
+TEST(behind_lint0)
+{
+	if (strcmp(test_device(), "/dev/minihv"))
+		test_skip("KVM does not look before there is another event");
+	serve(lint0_guest, 1);
 }
 
 TEST(slave)

@@ -40,6 +40,41 @@ static void guest(void)
 	guest_done();
 }
 
+static volatile u32 faults;
+
+static void on_ud(struct isr_frame *frame)
+{
+	(void)frame;
+	faults++;
+}
+
+static void half_guest(void)
+{
+	isr_table[VECTOR] = on_irq;
+	isr_table[6] = on_ud;
+	guest_sync(0);
+	sti_nop();
+	guest_sync(faults);
+	guest_done();
+}
+
+/* An exception that is half delivered is not lost to an interrupt. */
+TEST(behind_an_exception)
+{
+	struct vcpu *vcpu = guest_new(half_guest);
+	struct kvm_vcpu_events events;
+
+	run_sync(vcpu);
+	vcpu_finish_io(vcpu);
+	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+	events.exception.injected = 1;
+	events.exception.nr = 6;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	ASSERT_RET(interrupt(vcpu, VECTOR), 0);
+	EXPECT_EQ(run_sync(vcpu), 1);
+	run_done(vcpu);
+}
+
 TEST(interrupts_and_windows)
 {
 	struct vcpu *vcpu = guest_new(guest);

@@ -220,6 +220,22 @@ TEST(refused)
 		EXPECT_ERRNO(irqfd(vm, fd, PIN, KVM_IRQFD_FLAG_RESAMPLE, -1), EBADF);
 }
 
+/* It goes with the VM's fd, though a vCPU's keeps the VM: a signal is for others to read then. */
+TEST(gone_with_the_vm)
+{
+	struct vcpu *vcpu;
+	int fd = eventfd(0, EFD_NONBLOCK);
+
+	NEED_CAP(KVM_CAP_IRQFD);
+	vcpu = vcpu_new(vm_new_irqchip(), 0);
+	ASSERT_RET(irqfd(vcpu->vm, fd, PIN, 0, 0), 0);
+	kick(fd);
+	EXPECT_EQ(readable(fd, 0), 0);
+	ASSERT_RET(close(vcpu->vm->fd), 0);
+	kick(fd);
+	EXPECT_EQ(readable(fd, 0), 1);
+}
+
 /* What is refused, and what is taken back, holds on to no eventfd. */
 TEST(references)
 {

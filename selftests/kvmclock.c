@@ -128,6 +128,35 @@ TEST(get_and_set)
 	EXPECT_LE(now, 1020 * SECOND);
 	data.flags = 1U << 31;
 	EXPECT_ERRNO(ioctl(vm->fd, KVM_SET_CLOCK, &data), EINVAL);
+	/* Of a moment that is yet to come: the clock is not less than it was to be. */
+	data.flags = KVM_CLOCK_REALTIME;
+	data.realtime = ~0ULL >> 2;
+	xioctl(vm->fd, KVM_SET_CLOCK, &data);
+	EXPECT_GE(get_clock(vm), 1000 * SECOND);
+	EXPECT_LE(get_clock(vm), 1010 * SECOND);
+}
+
+static void turn_guest(void)
+{
+	for (;;)
+		guest_sync(0);
+}
+
+/* A clock that would be over the end of a page is not written. */
+TEST(end_of_a_page)
+{
+	struct vcpu *vcpu = guest_new(turn_guest);
+	u8 *mem = vcpu->vm->ram + GUEST_FREE;
+	u32 sum = 0;
+
+	EXPECT_EQ(vcpu_set_msr(vcpu, MSR_SYSTEM, (GUEST_FREE + 0xfe4) | 1), 1);
+	run_sync(vcpu);
+	for (int i = 0; i < 0x1100; i++)
+		sum |= mem[i];
+	EXPECT_EQ(sum, 0);
+	EXPECT_EQ(vcpu_set_msr(vcpu, MSR_SYSTEM, (GUEST_FREE + 0xfe0) | 1), 1);
+	run_sync(vcpu);
+	EXPECT_NE(*(u32 *)(mem + 0xfe0), 0);
 }
 
 static struct pvclock pages[2] __attribute__((aligned(64)));

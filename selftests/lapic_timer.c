@@ -159,6 +159,34 @@ static void saved_guest(void)
 	guest_done();
 }
 
+static void tsc_moved_guest(void)
+{
+	isr_table[0x50] = on_tick;
+	apic_enable();
+	apic_write(APIC_LVTT, 2 << 17 | 0x50);
+	wrmsr(MSR_TSCDEADLINE, rdtsc() + (1ULL << 45));
+	wrmsr(MSR_TSC, rdtsc() + (1ULL << 46));
+	sti();
+	GUEST_WAIT(ticks == 1);
+	GUEST_EXPECT_EQ(rdmsr(MSR_TSCDEADLINE), 0);
+	guest_done();
+}
+
+/* The deadline is the guest's TSC's, wherever that is put. KVM's stays when it was to be. */
+TEST(tsc_moved)
+{
+	struct kvm_cpuid2 *cpuid = supported_cpuid();
+	struct vcpu *vcpu;
+
+	if (strcmp(test_device(), "/dev/minihv"))
+		test_skip("KVM's deadline does not move");
+	NEED_CAP(KVM_CAP_TSC_DEADLINE_TIMER);
+	vcpu = guest_new_irqchip(tsc_moved_guest);
+	cpuid_entry(cpuid, 1, 0)->ecx |= BIT(24);
+	xioctl(vcpu->fd, KVM_SET_CPUID2, cpuid);
+	run_done(vcpu);
+}
+
 TEST(restored_state_rearms)
 {
 	struct vcpu *vcpu = guest_new_irqchip(saved_guest);

@@ -124,6 +124,11 @@ TEST(unregister)
 	ASSERT_RET(zone(vcpu, KVM_REGISTER_COALESCED_MMIO, MMIO + 0x10, 4, 0), 0);
 	ASSERT_RET(zone(vcpu, KVM_UNREGISTER_COALESCED_MMIO, MMIO, 4, 0), 0);
 	EXPECT_EQ(*(u32 *)expect_mmio(vcpu, 1, MMIO, 4), 0);
+	/* One that ends beyond the last address is within no other. */
+	ASSERT_RET(zone(vcpu, KVM_REGISTER_COALESCED_MMIO, MMIO, 4, 0), 0);
+	ASSERT_RET(zone(vcpu, KVM_UNREGISTER_COALESCED_MMIO, ~0ULL - 3, 8, 0), 0);
+	expect_mmio(vcpu, 1, MMIO, 4);
+	EXPECT_GE(ring_of(vcpu)->last, 2);
 	/* What is not there is no error; a zone is of memory (0) or of ports (1). */
 	EXPECT_RET(zone(vcpu, KVM_UNREGISTER_COALESCED_MMIO, 0x1234000, 4, 0), 0);
 	EXPECT_ERRNO(zone(vcpu, KVM_REGISTER_COALESCED_MMIO, MMIO, 4, 2), EINVAL);

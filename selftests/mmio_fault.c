@@ -150,6 +150,34 @@ TEST(lock_prefix)
 	run_done(guest_new(lock_guest));
 }
 
+static void idt_guest(void)
+{
+	guest_sync(0);
+	asm volatile("ud2");
+}
+
+/*
+ * No instruction accesses the IDT: where it is a device's, the exception cannot be delivered, and
+ * userspace has to know. KVM on SVM executes the instruction at RIP instead.
+ */
+TEST(idt_in_a_device)
+{
+	struct vcpu *vcpu = guest_new(idt_guest);
+	struct kvm_sregs sregs;
+
+	if (strcmp(test_device(), "/dev/minihv"))
+		test_skip("KVM executes what is at RIP");
+	run_sync(vcpu);
+	vcpu_finish_io(vcpu);
+	vcpu_get_sregs(vcpu, &sregs);
+	sregs.idt.base = MMIO;
+	vcpu_set_sregs(vcpu, &sregs);
+	expect_exit(vcpu, KVM_EXIT_INTERNAL_ERROR);
+	EXPECT_EQ(vcpu->run->internal.suberror, KVM_INTERNAL_ERROR_DELIVERY_EV);
+	EXPECT_EQ(vcpu->run->internal.data[0], 6);
+	EXPECT_EQ(vcpu->run->internal.data[3] >> 12, MMIO >> 12);
+}
+
 #define TABLE_VA	(9ULL << 30)
 
 static void table_guest(void)

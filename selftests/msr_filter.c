@@ -62,6 +62,29 @@ static void expect_msr(struct vcpu *vcpu, u32 exit, u32 reason, u32 index, u64 d
 	vcpu->run->msr.data = value;
 }
 
+/* Where userspace has sent the guest elsewhere, there is nothing to complete. KVM completes it. */
+TEST(sent_elsewhere)
+{
+	struct vcpu *vcpu;
+	struct kvm_regs regs;
+
+	if (strcmp(test_device(), "/dev/minihv"))
+		test_skip("KVM completes the instruction wherever RIP is");
+	vcpu = start(one_of_each);
+	ASSERT_RET(user_msrs(vcpu->vm, ALL_REASONS), 0);
+	expect_msr(vcpu, KVM_EXIT_X86_RDMSR, KVM_MSR_EXIT_REASON_UNKNOWN, MSR_NONE, 0, 0,
+		   0x1111111122222222);
+	vcpu_get_regs(vcpu, &regs);
+	regs.rip += 0x100;
+	regs.rax = 1;
+	regs.rdx = 2;
+	vcpu_set_regs(vcpu, &regs);
+	vcpu_finish_io(vcpu);
+	vcpu_get_regs(vcpu, &regs);
+	EXPECT_EQ(regs.rax, 1);
+	EXPECT_EQ(regs.rdx, 2);
+}
+
 TEST(served_by_userspace)
 {
 	struct vcpu *vcpu = start(one_of_each);

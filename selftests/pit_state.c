@@ -45,6 +45,28 @@ TEST(reading)
 	run_done(pit_vm(counter_guest));
 }
 
+static u32 wide[16];
+
+static void wide_guest(void)
+{
+	u64 n = ARRAY_SIZE(wide);
+	void *to = wide;
+
+	asm volatile("rep insl" : "+D" (to), "+c" (n) : "d" (0x61) : "memory");
+	for (size_t i = 0; i < ARRAY_SIZE(wide); i++)
+		GUEST_EXPECT_EQ(wide[i] >> 8, 0);
+	guest_done();
+}
+
+/* A read that is wider than the register has nothing more in it, the host's least of all. */
+TEST(wide_read)
+{
+	struct vcpu *vcpu = pit_vm(wide_guest);
+
+	memset(vcpu->vm->ram + (uintptr_t)wide, 0xff, sizeof(wide));
+	run_done(vcpu);
+}
+
 static void speaker_guest(void)
 {
 	outb(0x61, 0);
@@ -105,6 +127,25 @@ TEST(get_and_set)
 	EXPECT_EQ(state.channels[1].count, 0x2000);
 	EXPECT_EQ(state.flags, 0);
 	run_done(vcpu);
+}
+
+/* The older ioctls know the channels alone: the rest stays as it is. */
+TEST(channels_alone)
+{
+	struct kvm_pit_state2 state;
+	struct kvm_pit_state old;
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_PIT_STATE2);
+	vcpu = pit_vm(state_guest);
+	run_sync(vcpu);
+	xioctl(vcpu->vm->fd, KVM_GET_PIT, &old);
+	EXPECT_EQ(old.channels[2].count, 0x4321);
+	old.channels[2].count = 0x1111;
+	xioctl(vcpu->vm->fd, KVM_SET_PIT, &old);
+	xioctl(vcpu->vm->fd, KVM_GET_PIT2, &state);
+	EXPECT_EQ(state.channels[2].count, 0x1111);
+	EXPECT_EQ(state.flags & KVM_PIT_FLAGS_SPEAKER_DATA_ON, KVM_PIT_FLAGS_SPEAKER_DATA_ON);
 }
 
 static void no_speaker_guest(void)

@@ -174,6 +174,24 @@ TEST(interrupt_taken_back)
 	EXPECT_EQ(run_sync(vcpu), NONE);
 }
 
+/* One that has just been sent is told of, and can be taken back. */
+TEST(nmi_just_sent)
+{
+	struct vcpu *vcpu = start();
+
+	xioctl(vcpu->fd, KVM_NMI, 0);
+	get(vcpu);
+	EXPECT_EQ(events.nmi.pending, 1);
+	xioctl(vcpu->fd, KVM_NMI, 0);
+	events.nmi.pending = 0;
+	events.flags = KVM_VCPUEVENT_VALID_NMI_PENDING;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	get(vcpu);
+	EXPECT_EQ(events.nmi.pending, 0);
+	EXPECT_EQ(run_sync(vcpu), NONE);
+	EXPECT_EQ(guest_var(vcpu->vm, nmis), 0);
+}
+
 static void trap_guest(void)
 {
 	guest_sync(0);

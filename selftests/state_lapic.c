@@ -117,6 +117,67 @@ TEST(pending_interrupts)
 		EXPECT_EQ(reg(&s, APIC_IRR + 16 * i) | reg(&s, APIC_ISR + 16 * i), 0);
 }
 
+static void set_timer(struct vcpu *vcpu, u32 count)
+{
+	struct kvm_lapic_state s;
+
+	xioctl(vcpu->fd, KVM_GET_LAPIC, &s);
+	set_reg(&s, APIC_SPIV, 0x1ff);
+	set_reg(&s, APIC_LVTT, 0x45);
+	set_reg(&s, APIC_TDCR, 0xb);
+	set_reg(&s, APIC_TMICT, count);
+	set_reg(&s, APIC_TMCCT, count);
+	xioctl(vcpu->fd, KVM_SET_LAPIC, &s);
+}
+
+static void waiting_guest(void)
+{
+	for (;;)
+		guest_sync(apic_read(APIC_IRR + 0x20));
+}
+
+/* A timer that ran before is not the restored state's. KVM's interrupt comes after an exit. */
+TEST(restored_stopped)
+{
+	struct vcpu *vcpu = guest_new_irqchip(waiting_guest);
+
+	run_sync(vcpu);
+	set_timer(vcpu, 50000000);
+	set_timer(vcpu, 0);
+	usleep(100000);
+	run_sync(vcpu);
+	EXPECT_EQ(run_sync(vcpu), 0);
+	/* And one that runs fires. */
+	set_timer(vcpu, 1000000);
+	usleep(50000);
+	run_sync(vcpu);
+	EXPECT_EQ(run_sync(vcpu), 1 << 5);
+}
+
+/* Whom an interrupt reaches is up to the restored state at once. */
+TEST(addressed_as_restored)
+{
+	struct kvm_msi msi = { .address_lo = 0xfee00000 | 0x40 << 12 | 4, .data = 0x46 };
+	struct vm *vm = vm_new_irqchip();
+	struct vcpu *vcpu[2] = { vcpu_new(vm, 0), vcpu_new(vm, 1) };
+	struct kvm_lapic_state s;
+
+	for (int round = 0; round < 4; round++) {
+		for (int i = 0; i < 2; i++) {
+			xioctl(vcpu[i]->fd, KVM_GET_LAPIC, &s);
+			set_reg(&s, APIC_SPIV, 0x1ff);
+			set_reg(&s, APIC_LDR, (i == (round & 1) ? 0x40 : 0x80) << 24);
+			set_reg(&s, APIC_IRR + 0x20, 0);
+			xioctl(vcpu[i]->fd, KVM_SET_LAPIC, &s);
+		}
+		EXPECT_RET(ioctl(vm->fd, KVM_SIGNAL_MSI, &msi), 1);
+		for (int i = 0; i < 2; i++) {
+			xioctl(vcpu[i]->fd, KVM_GET_LAPIC, &s);
+			EXPECT_EQ(reg(&s, APIC_IRR + 0x20), i == (round & 1) ? 1 << 6 : 0);
+		}
+	}
+}
+
 static void x2apic_guest(void)
 {
 	x2apic_enable();

@@ -224,6 +224,35 @@ TEST(page_logged)
 	}
 }
 
+/* One over the end of a page is in what the slots have there, and not in what is next to it. */
+TEST(over_two_slots)
+{
+	u8 *mem = mem_alloc(3 * 4096);
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_VAPIC);
+	vcpu = guest_new_irqchip(looking_guest);
+	memset(mem, 0x55, 3 * 4096);
+	ASSERT_RET(vm_slot(vcpu->vm, 1, 0, LOGGED, 4096, mem), 0);
+	ASSERT_RET(vm_slot(vcpu->vm, 2, 0, LOGGED + 4096, 4096, mem + 2 * 4096), 0);
+	ASSERT_RET(set_vapic(vcpu, LOGGED + 4094), 0);
+	memset(mem + 4094, 0, 2);
+	memset(mem + 8192, 0, 2);
+	run_sync(vcpu);
+	for (u32 tpr = 0x10; tpr < 0x60; tpr += 0x10) {
+		set_lapic_tpr(vcpu, tpr);
+		/* It may be written after an exit. */
+		run_sync(vcpu);
+		run_sync(vcpu);
+		EXPECT_EQ(mem[4094], tpr);
+		EXPECT_EQ(mem[8192] | mem[8193], 0);
+	}
+	for (int i = 0; i < 4096; i++)
+		EXPECT_EQ(mem[4096 + i], 0x55);
+	EXPECT_EQ(mem[4093], 0x55);
+	EXPECT_EQ(mem[8194], 0x55);
+}
+
 /* The page has to be brought in before the entry; or is gone, which is the guest's loss. */
 TEST(page_not_there)
 {
