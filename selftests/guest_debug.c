@@ -357,3 +357,38 @@ TEST(step_in_a_shadow)
 	ASSERT_RET(debug(vcpu, 0), 0);
 	run_done(vcpu);
 }
+
+GUEST_ASM(user_dr, 64, "mov %rax, %dr0\n ud2");
+#define USER_VA	0x8000000000ULL
+
+static void on_fault(struct isr_frame *frame)
+{
+	guest_sync(frame->vector);
+	guest_done();
+}
+
+static void user_guest(void)
+{
+	isr_table[6] = on_fault;
+	isr_table[13] = on_fault;
+	asm volatile("push %0\n push %1\n push $2\n push %2\n push %3\n iretq"
+		     : : "r" ((u64)GUEST_UDS), "r" (USER_VA + 0x1000), "r" ((u64)GUEST_UCS64),
+			 "r" (USER_VA));
+}
+
+/* While a debugger has the debug registers, too, ring 3 may not write one. */
+TEST(debug_register_in_ring3)
+{
+	struct kvm_guest_debug d = {
+		.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
+		.arch.debugreg[7] = 0x400,
+	};
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_SET_GUEST_DEBUG);
+	vcpu = guest_new(user_guest);
+	GUEST_ASM_COPY(vcpu->vm, GUEST_FREE, user_dr);
+	vm_map(vcpu->vm, USER_VA, GUEST_FREE, PTE_P | PTE_W | PTE_U);
+	ASSERT_RET(ioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, &d), 0);
+	EXPECT_EQ(run_sync(vcpu), 13);
+}

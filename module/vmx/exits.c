@@ -100,17 +100,29 @@ static int exit_cr(struct mhv_vcpu *vcpu)
 	}
 }
 
+/*
+ * Unlike others, this exit comes before the CPU looks at the privilege level,
+ * or at CR4.DE.
+ */
 static int exit_dr(struct mhv_vcpu *vcpu)
 {
 	u32 info = vmcs_read(EXIT_QUALIFICATION);
+	unsigned int dr = info & DEBUG_REG_ACCESS_NUM;
 
 	if (!vcpu->guest_debug) {
 		to_vmx(vcpu)->dr_lent = true;	/* and the access is repeated */
 		return MHV_RESUME;
 	}
+	mhv_state_need(vcpu, MHV_G_CR);
+	if ((dr == 4 || dr == 5) && vcpu->state.cr4 & X86_CR4_DE)
+		return mhv_exit_undefined(vcpu);
+	if (mhv_cpl(vcpu)) {
+		mhv_queue_exception_e(vcpu, X86_TRAP_GP, 0);
+		return MHV_RESUME;
+	}
 	if (mhv_exit_dr_detect(vcpu) == MHV_USER)
 		return MHV_USER;
-	return mhv_exit_dr(vcpu, info & DEBUG_REG_ACCESS_NUM, DEBUG_REG_ACCESS_REG(info),
+	return mhv_exit_dr(vcpu, dr, DEBUG_REG_ACCESS_REG(info),
 			   !(info & DEBUG_REG_ACCESS_TYPE));
 }
 
