@@ -312,7 +312,8 @@ int mhv_set_sregs(struct mhv_vcpu *vcpu, const struct kvm_sregs *sregs)
 		return r;
 	vector = find_first_bit((const unsigned long *)sregs->interrupt_bitmap,
 				KVM_NR_INTERRUPTS);
-	if (vector < KVM_NR_INTERRUPTS) {
+	/* What KVM_GET_SREGS told of waits already, maybe behind another event. */
+	if (vector < KVM_NR_INTERRUPTS && vector != injected_interrupt(vcpu)) {
 		vcpu->reinject = (struct mhv_event){
 			.type = MHV_EV_INTR, .vector = vector };
 		mhv_request(vcpu, MHV_REQ_EVENT);

@@ -118,6 +118,16 @@ TEST(told_in_sregs)
 	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
 	EXPECT_EQ(events.interrupt.injected, 1);
 	EXPECT_EQ(events.interrupt.nr, VECTOR);
+	/* Set again, it is what it was, and so is an exception that is being delivered. */
+	events.exception.injected = 1;
+	events.exception.nr = 6;
+	events.flags = 0;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	vcpu_get_sregs(vcpu, &sregs);
+	vcpu_set_sregs(vcpu, &sregs);
+	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+	EXPECT_EQ(events.exception.injected, 1);
+	EXPECT_EQ(events.exception.nr, 6);
 }
 
 TEST(refused)

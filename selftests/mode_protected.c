@@ -94,6 +94,26 @@ TEST(segment_base_and_limit)
 	expect_shutdown(vcpu);
 }
 
+GUEST_ASM(device, 32, "mov %eax, %fs:4\n mov %eax, %fs:8\n hlt");
+
+/* A plain move to a device ends where the segment does. */
+TEST(device_beyond_the_limit)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu = vcpu_new(vm, 0);
+	struct kvm_sregs sregs;
+
+	GUEST_ASM_COPY(vm, CODE, device);
+	vcpu_flat32(vcpu, CODE);
+	vcpu_get_sregs(vcpu, &sregs);
+	sregs.fs.base = 0xd0000000;
+	sregs.fs.limit = 7;
+	sregs.fs.g = 0;
+	vcpu_set_sregs(vcpu, &sregs);
+	expect_mmio(vcpu, 1, 0xd0000004, 4);
+	expect_shutdown(vcpu);
+}
+
 GUEST_ASM(paged, 32,
 	  "mov 0x40000000, %eax\n out %eax, $0x10\n mov 0x40801000, %eax\n out %eax, $0x10\n"
 	  "movl $0x1111, 0x40801004\n hlt");

@@ -246,6 +246,15 @@ static bool starts_page(struct mhv_emul *e)
 	return !offset_in_page(addr);
 }
 
+/* Outside 64-bit mode segments have limits, which QEMU's TCG leaves to us. */
+static bool is_flat(struct mhv_emul *e)
+{
+	if (e->ctx.insn.mode == EMUL_MODE_LONG)
+		return true;
+	mhv_state_need(e->vcpu, MHV_G_SEG);
+	return e->vcpu->state.seg[e->ctx.insn.mem.seg].limit == U32_MAX;
+}
+
 /*
  * What drivers do to registers of devices is nearly always a plain move, and
  * the CPU has checked its segment, its page and its privilege before it
@@ -258,7 +267,7 @@ static bool is_simple_move(struct mhv_emul *e)
 	unsigned int len = insn->op_bytes;
 
 	if (!e->hint_valid || (insn->mode != EMUL_MODE_LONG && insn->mode != EMUL_MODE_PROT32) ||
-	    offset_in_page(e->hint) + len > PAGE_SIZE)
+	    offset_in_page(e->hint) + len > PAGE_SIZE || !is_flat(e))
 		return false;
 	/* The start of a page may be the second half of an operand. */
 	if (!offset_in_page(e->hint) && !starts_page(e))

@@ -99,13 +99,17 @@ static bool code16(const struct diff *d)
 	return d->mode <= MODE_PROT16;
 }
 
+enum operand { ANY, REGISTER, MEMORY };
+
 /* ModRM with what follows it. 16-bit addresses are a byte or two of displacement at most. */
-static void put_modrm(struct diff *d, struct code *c, u8 reg, bool a16, bool no_memory)
+static void put_modrm(struct diff *d, struct code *c, u8 reg, bool a16, enum operand operand)
 {
 	u8 mod = one_in(d, 6) ? 3 : below(d, 3), rm = below(d, 8);
 
-	if (no_memory)
+	if (operand == REGISTER)
 		mod = 3;
+	else if (operand == MEMORY && mod == 3)
+		mod = 0;
 	put(c, mod << 6 | reg << 3 | rm);
 	if (mod == 3)
 		return;
@@ -222,6 +226,7 @@ static void put_op(struct diff *d, struct code *c)
 	const struct op *op = &pick(d, ops);
 	u16 opcode = op->first + below(d, op->last - op->first + 1);
 	u8 reg = op->ext ? below(d, one_in(d, 12) ? 8 : op->ext) : below(d, 8);
+	enum operand operand = ANY;
 	unsigned int imm = op->imm;
 	bool o16, a16;
 
@@ -235,9 +240,13 @@ static void put_op(struct diff *d, struct code *c)
 	put(c, opcode);
 	/*
 	 * For SLDT and STR to a device, KVM reads there first; for LLDT and LTR of a selector of
-	 * the LDT's, its error code is 0.
+	 * the LDT's, its error code is 0. VMCALL has no prefix.
 	 */
-	put_modrm(d, c, reg, a16, opcode == 0x100 && reg < 4);
+	if (opcode == 0x100 && reg < 4)
+		operand = REGISTER;
+	else if (opcode == 0x101 && reg == 0)
+		operand = MEMORY;
+	put_modrm(d, c, reg, a16, operand);
 	if (op->prefix == 'f' && reg < 2)
 		imm = opcode & 1 ? 4 : 1;
 	if (imm == 4)
