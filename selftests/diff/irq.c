@@ -283,8 +283,9 @@ static void set_lapic(struct diff *d)
 	struct kvm_lapic_state l;
 	u32 reg = 0x10 * below(d, 0x32);
 
-	/* Reserved ones hold whatever is set there. */
-	if (reg < 0x20 || (reg >= 0x40 && reg < 0x80) || reg == 0x90 || reg == 0xc0 ||
+	/* Reserved ones, and EOI's, hold whatever is set there. */
+	if (reg < 0x20 || (reg >= 0x40 && reg < 0x80) ||
+	    reg == 0x90 || reg == 0xb0 || reg == 0xc0 ||
 	    (reg >= 0x290 && reg < 0x300))
 		reg = 0x80;
 
@@ -311,6 +312,8 @@ static void set_chip(struct diff *d)
 		chip.chip.dummy[chip.chip_id == 2 ? below(d, size) : pick(d, pic)] = rnd(d);
 	if (chip.chip_id == 2)
 		chip.chip.ioapic.pad = 0;		/* KVM keeps it */
+	else if (chip.chip_id == 0)
+		chip.chip.pic.last_irr &= ~4;		/* the slave's pulse is over */
 	say_ret(d, ioctl(d->vm, KVM_SET_IRQCHIP, &chip), "set-irqchip %x", chip.chip_id);
 }
 
