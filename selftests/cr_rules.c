@@ -37,6 +37,25 @@ TEST(cr0)
 	run_done(guest_new(cr0_guest));
 }
 
+/* The four low bits, of which PE can only be set. */
+static void lmsw_guest(void)
+{
+	u64 cr0 = GET("cr0");
+
+	asm volatile("lmsw %w0" : : "r" (15));
+	GUEST_EXPECT_EQ(GET("cr0"), cr0 | 15);
+	asm volatile("lmsw %w0" : : "r" (0));
+	GUEST_EXPECT_EQ(GET("cr0"), (cr0 & ~15ULL) | CR0_PE);
+	asm volatile("lmsw %w0" : : "r" ((u32)cr0));
+	GUEST_EXPECT_EQ(GET("cr0"), cr0);
+	guest_done();
+}
+
+TEST(lmsw)
+{
+	run_done(guest_new(lmsw_guest));
+}
+
 static void cr34_guest(void)
 {
 	u64 cr3 = GET("cr3"), cr4 = GET("cr4");
