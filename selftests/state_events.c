@@ -157,21 +157,29 @@ TEST(two_nmis)
 	EXPECT_EQ(guest_var(vcpu->vm, nmis), 2);
 }
 
-/* Without a chip: what KVM_INTERRUPT has put in, userspace can take back. */
+/* Without a chip: what KVM_INTERRUPT has put in, behind #UD or not, userspace can take back. */
 TEST(interrupt_taken_back)
 {
 	struct kvm_interrupt irq = { .irq = 0x40 };
 	struct vcpu *vcpu = start();
 
-	xioctl(vcpu->fd, KVM_INTERRUPT, &irq);
-	get(vcpu);
-	EXPECT_EQ(events.interrupt.injected, 1);
-	EXPECT_EQ(events.interrupt.nr, 0x40);
-	events.interrupt.injected = 0;
-	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
-	get(vcpu);
-	EXPECT_EQ(events.interrupt.injected, 0);
-	EXPECT_EQ(run_sync(vcpu), NONE);
+	for (int behind = 0; behind < 2; behind++) {
+		events.exception.injected = behind;
+		events.exception.nr = 6;
+		xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+		xioctl(vcpu->fd, KVM_INTERRUPT, &irq);
+		get(vcpu);
+		EXPECT_EQ(events.interrupt.injected, 1);
+		EXPECT_EQ(events.interrupt.nr, 0x40);
+		events.exception.injected = 0;
+		events.interrupt.injected = 0;
+		xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+		get(vcpu);
+		EXPECT_EQ(events.interrupt.injected, 0);
+		EXPECT_EQ(run_sync(vcpu), NONE);
+		vcpu_finish_io(vcpu);
+		get(vcpu);
+	}
 }
 
 /* One that has just been sent is told of, and can be taken back. */
