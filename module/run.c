@@ -462,9 +462,13 @@ void mhv_load_dr(const u64 *dr)
 	set_debugreg(dr[3], 3);
 }
 
+static const u64 no_dr[4];
+
 /**
  * mhv_read_dr() - the breakpoints' addresses that a guest has left in the CPU
  * @dr: result: DR0 to DR3
+ *
+ * They go from there: DR6 of the next guest's traps would tell of them.
  *
  * Context: interrupts off, after an exit.
  */
@@ -479,6 +483,7 @@ void mhv_read_dr(u64 *dr)
 	get_debugreg(val[3], 3);
 	for (i = 0; i < ARRAY_SIZE(val); i++)
 		dr[i] = val[i];
+	mhv_load_dr(no_dr);
 }
 
 static noinline void load_guest_dr(struct mhv_vcpu *vcpu)
@@ -546,6 +551,8 @@ static void enter(struct mhv_vcpu *vcpu)
 	mhv_note_guest_ran();
 
 	/* Every exit leaves DR7 with no breakpoint on, the host's included. */
+	if (unlikely(vcpu->dr_active))
+		mhv_load_dr(no_dr);
 	if (unlikely(hw_breakpoint_active()))
 		hw_breakpoint_restore();
 	load_host_xstate(vcpu);

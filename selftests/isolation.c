@@ -3,6 +3,7 @@
  * isolation.c - a guest reads and writes what its slots map, and no byte beside it: pattern-filled
  * neighbours stay as they are, whichever way the guest goes about it, and are never seen.
  */
+#include <sched.h>
 #include <sys/mman.h>
 
 #include "guest.h"
@@ -251,4 +252,46 @@ TEST(over_a_border)
 	EXPECT_TRUE(nsec && nsec < 1000000000);
 	for (u64 i = 4; i < SIZE; i++)
 		ASSERT_EQ(second[i], 0);
+}
+
+extern u8 watched[];
+static volatile u64 found;
+
+static void watching_guest(void)
+{
+	asm volatile("mov %0, %%dr0\n mov %0, %%dr1\n mov %0, %%dr2\n mov %0, %%dr3"
+		     : : "r" (watched));
+	guest_sync(0);
+	guest_done();
+}
+
+static void on_step(struct isr_frame *frame)
+{
+	asm volatile("mov %%dr6, %0" : "=r" (found));
+	frame->rflags &= ~0x100ULL;
+}
+
+static void stepping_guest(void)
+{
+	isr_table[1] = on_step;
+	asm volatile("pushf\n orl $0x100, (%%rsp)\n popf\n nop\n .globl watched\nwatched: nop"
+		     : : : "memory", "cc");
+	guest_sync(found);
+	guest_done();
+}
+
+/* A breakpoint that is not the guest's own may yet be seen, in DR6 of a trap where it is. */
+TEST(breakpoints)
+{
+	struct vcpu *other = guest_new(watching_guest), *vcpu;
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(sched_getcpu(), &set);
+	ASSERT_RET(sched_setaffinity(0, sizeof(set), &set), 0);
+	EXPECT_EQ(run_sync(other), 0);
+	vcpu = guest_new(stepping_guest);
+	EXPECT_EQ(run_sync(vcpu), 0xffff0ff0 | BIT(14));
+	run_done(vcpu);
+	run_done(other);
 }
