@@ -133,9 +133,18 @@ static void set_state(struct round *r, int n, u64 *seed, int mode)
 	s.idt = (struct kvm_dtable){ .base = 0x9000, .limit = mode ? 4095 : 1023 };
 	if (fuzz_rnd(seed) % 8 == 0)		/* anything at all: refused, or entered */
 		((u64 *)&s)[fuzz_rnd(seed) % (sizeof(s) / 8)] = fuzz_rnd64(seed);
-	/* TCG ends itself if a guest with a busy one enters an inner ring, but for long mode. */
-	if (getenv("MHV_NO_BUSY_TSS"))
+	/* Without paging, a guest that leaves PAE would be where TCG loses its host. */
+	if (getenv("MHV_NO_LME") && !(s.cr0 & CR0_PG))
+		s.efer &= ~(u64)EFER_LME;
+	/*
+	 * TCG ends itself if a guest with a busy TSS, or with none, enters an inner ring, but for
+	 * long mode.
+	 */
+	if (getenv("MHV_NO_BUSY_TSS")) {
 		s.tr.type = 9;
+		s.tr.present = 1;
+		s.tr.unusable = 0;
+	}
 	ioctl(r->vcpu[n].fd, KVM_SET_SREGS, &s);
 	ioctl(r->vcpu[n].fd, KVM_SET_REGS, &regs);
 }

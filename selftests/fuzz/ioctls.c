@@ -229,10 +229,13 @@ static void spare(int fd)
 	fuzz_spare_vcpu(fd);
 	if (!getenv("MHV_NO_LME") || ioctl(fd, KVM_GET_SREGS, &s))
 		return;
-	if (s.efer & EFER_LME && !(s.cr0 & CR0_PG) && !(s.cr4 & CR4_PAE))
+	if (!(s.cr0 & CR0_PG))		/* and the guest may yet leave PAE */
 		s.efer &= ~(u64)EFER_LME;
-	if (getenv("MHV_NO_BUSY_TSS"))
+	if (getenv("MHV_NO_BUSY_TSS")) {
 		s.tr.type = 9;
+		s.tr.present = 1;
+		s.tr.unusable = 0;
+	}
 	ioctl(fd, KVM_SET_SREGS, &s);
 }
 
