@@ -451,7 +451,7 @@ static void load_host_xstate(struct mhv_vcpu *vcpu)
  * mhv_load_dr() - put breakpoints' addresses into the CPU, where none is on
  * @dr: DR0 to DR3
  *
- * Context: interrupts off, about to enter the guest.
+ * Context: interrupts off, about to enter the guest, or back from it.
  */
 void mhv_load_dr(const u64 *dr)
 {

@@ -33,7 +33,7 @@
 #define WAIT_MS		10000
 #define QUIET_MS	100
 
-static char kernel_path[] = "/tmp/test-signals.XXXXXX";
+static char kernel_path[32];
 static pid_t child;
 static int terminal;			/* its master's side */
 
@@ -83,7 +83,7 @@ static int make_kernel(void **state)
 {
 	static uint8_t file[SETUP + KERNEL];
 	struct setup_header *h = (struct setup_header *)(file + 0x1f1);
-	int fd = mkstemp(kernel_path);
+	int fd = mkstemp(strcpy(kernel_path, "/tmp/test-signals.XXXXXX"));
 
 	(void)state;
 	h->setup_sects = 4;
