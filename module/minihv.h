@@ -377,6 +377,7 @@ struct mhv_vcpu {
 	u8 hw_tpr;			/* [v] CR8 as the guest left it */
 	u8 shown_tpr;			/* [v] as sync_tpr() showed it, or MHV_TPR_LOOK */
 	bool dr_active;			/* [v] DR7 has a breakpoint on: load DR0 to DR3 */
+	bool dr_loaded;			/* [v] the CPU has them still */
 	u64 xcr0;			/* [v] */
 	u64 xcr0_supported;		/* [v] by the guest's CPUID */
 	u64 xss;			/* [v] */

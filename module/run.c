@@ -489,6 +489,19 @@ void mhv_read_dr(u64 *dr)
 static noinline void load_guest_dr(struct mhv_vcpu *vcpu)
 {
 	mhv_load_dr(vcpu->guest_debug & KVM_GUESTDBG_USE_HW_BP ? vcpu->debug_dr : vcpu->state.dr);
+	vcpu->dr_loaded = true;
+}
+
+/* Nor are these for the next guest.  The host's, if it has any, are back since the exit. */
+static noinline void forget_guest_dr(struct mhv_vcpu *vcpu)
+{
+	unsigned long flags;
+
+	vcpu->dr_loaded = false;
+	local_irq_save(flags);
+	if (!hw_breakpoint_active())
+		mhv_load_dr(no_dr);
+	local_irq_restore(flags);
 }
 
 /* Which root, and is anything cached from it too old? */
@@ -551,8 +564,6 @@ static void enter(struct mhv_vcpu *vcpu)
 	mhv_note_guest_ran();
 
 	/* Every exit leaves DR7 with no breakpoint on, the host's included. */
-	if (unlikely(vcpu->dr_active))
-		mhv_load_dr(no_dr);
 	if (unlikely(hw_breakpoint_active()))
 		hw_breakpoint_restore();
 	load_host_xstate(vcpu);
@@ -814,12 +825,8 @@ struct mhv_vcpu *mhv_loaded_vcpu(void)
 	return vcpu;
 }
 
-static void sched_in(struct preempt_notifier *pn, int cpu)
+static void put_on_cpu(struct mhv_vcpu *vcpu, int cpu)
 {
-	struct mhv_vcpu *vcpu = container_of(pn, struct mhv_vcpu, preempt);
-
-	WRITE_ONCE(vcpu->preempted, false);
-	vcpu->note_qs = true;
 	mhv_backend->vcpu_load(vcpu, cpu);
 	mhv_clock_load(vcpu, cpu);
 	if (vcpu->lapic)
@@ -828,6 +835,24 @@ static void sched_in(struct preempt_notifier *pn, int cpu)
 		mhv_request(vcpu, MHV_REQ_STEAL);
 	WRITE_ONCE(vcpu->cpu, cpu);
 	__this_cpu_write(loaded_vcpu, vcpu);
+}
+
+static void take_off_cpu(struct mhv_vcpu *vcpu)
+{
+	if (unlikely(vcpu->dr_loaded))
+		forget_guest_dr(vcpu);
+	mhv_backend->vcpu_put(vcpu);
+	WRITE_ONCE(vcpu->cpu, -1);
+	__this_cpu_write(loaded_vcpu, NULL);
+}
+
+static void sched_in(struct preempt_notifier *pn, int cpu)
+{
+	struct mhv_vcpu *vcpu = container_of(pn, struct mhv_vcpu, preempt);
+
+	WRITE_ONCE(vcpu->preempted, false);
+	vcpu->note_qs = true;
+	put_on_cpu(vcpu, cpu);
 }
 
 static void sched_out(struct preempt_notifier *pn, struct task_struct *next)
@@ -839,9 +864,7 @@ static void sched_out(struct preempt_notifier *pn, struct task_struct *next)
 		if (vcpu->steal.msr & KVM_MSR_ENABLED)
 			mhv_steal_preempted(vcpu);
 	}
-	mhv_backend->vcpu_put(vcpu);
-	WRITE_ONCE(vcpu->cpu, -1);
-	__this_cpu_write(loaded_vcpu, NULL);
+	take_off_cpu(vcpu);
 }
 
 static struct preempt_ops preempt_ops = {
@@ -863,14 +886,7 @@ void mhv_vcpu_load(struct mhv_vcpu *vcpu)
 
 	preempt_notifier_init(&vcpu->preempt, &preempt_ops);
 	preempt_notifier_register(&vcpu->preempt);
-	mhv_backend->vcpu_load(vcpu, cpu);
-	mhv_clock_load(vcpu, cpu);
-	if (vcpu->lapic)
-		mhv_lapic_load(vcpu, cpu);
-	if (vcpu->steal.msr & KVM_MSR_ENABLED)
-		mhv_request(vcpu, MHV_REQ_STEAL);
-	WRITE_ONCE(vcpu->cpu, cpu);
-	__this_cpu_write(loaded_vcpu, vcpu);
+	put_on_cpu(vcpu, cpu);
 	put_cpu();
 }
 
@@ -883,9 +899,7 @@ void mhv_vcpu_load(struct mhv_vcpu *vcpu)
 void mhv_vcpu_put(struct mhv_vcpu *vcpu)
 {
 	preempt_disable();
-	mhv_backend->vcpu_put(vcpu);
-	WRITE_ONCE(vcpu->cpu, -1);
-	__this_cpu_write(loaded_vcpu, NULL);
+	take_off_cpu(vcpu);
 	preempt_notifier_unregister(&vcpu->preempt);
 	preempt_enable();
 }

@@ -77,7 +77,7 @@ static void popf_guest(void)
 
 TEST(last_step)
 {
-	if (strcmp(test_device(), "/dev/minihv") || !test_force_emulation())
+	if (!on_minihv() || !test_force_emulation())
 		test_skip("KVM's emulator takes no step after POPF");
 	run_done(guest_new(popf_guest));
 }

@@ -373,7 +373,7 @@ static void start(void)
 
 TEST(transfers)
 {
-	bool kvm = !strcmp(test_device(), "/dev/kvm");
+	bool kvm = !on_minihv();
 	static struct result cpu, emul;
 	int left_out = 0;
 

@@ -174,7 +174,7 @@ TEST(the_guests_own)
 #define NESTED_STACK	(GUEST_FREE + 0x11030)
 
 extern u8 nested_bp[], nested_int[], nested_end[];
-static volatile u64 nested_frame[5], nested_stack;
+static volatile u64 nested_rip, nested_stack;
 
 static void nested_guest(void)
 {
@@ -191,7 +191,7 @@ static void nested_guest(void)
 		     "nested_end: mov %%rsp, %0\n"
 		     "mov (%%rsp), %%rax\n"
 		     "mov %%rax, %1"
-		     : "=m" (nested_stack), "=m" (nested_frame[0]) : : "rax", "memory");
+		     : "=m" (nested_stack), "=m" (nested_rip) : : "rax", "memory");
 	guest_sync(1);
 	guest_done();
 }
@@ -232,7 +232,7 @@ TEST(in_the_handler)
 			       KVM_GUESTDBG_INJECT_BP), 0);
 	EXPECT_EQ(run_sync(vcpu), 1);
 	EXPECT_EQ(guest_var(vcpu->vm, nested_stack), NESTED_STACK - 0x30 - 0x28);
-	EXPECT_EQ(guest_var(vcpu->vm, nested_frame[0]), (uintptr_t)nested_int + 2);
+	EXPECT_EQ(guest_var(vcpu->vm, nested_rip), (uintptr_t)nested_int + 2);
 	run_done(vcpu);
 }
 

@@ -13,7 +13,6 @@
 #include <sys/auxv.h>
 #include <sys/syscall.h>
 
-#include "../uapi/linux/minihv.h"
 #include "guest.h"
 #include "vm.h"
 
@@ -96,15 +95,6 @@ static void set_own_state(void)
 	asm volatile("movq %0, %%xmm0\n movq %1, %%xmm15" : : "r" (0x1234UL), "r" (0x5678UL));
 }
 
-static void stay_on_one_cpu(void)
-{
-	cpu_set_t set;
-
-	CPU_ZERO(&set);
-	CPU_SET(sched_getcpu(), &set);
-	ASSERT_RET(sched_setaffinity(0, sizeof(set), &set), 0);
-}
-
 TEST(after_exits)
 {
 	struct vcpu *vcpu = guest_new(guest);
@@ -153,7 +143,7 @@ TEST(selector_in_fs)
 		test_skip("no FSGSBASE");
 	for (int i = 0; i < 3; i++) {
 		after = run_with_fs(vcpu, &before);
-		if (after != before && dev_cap(MINIHV_CAP_VERSION) <= 0)
+		if (after != before && !on_minihv())
 			test_skip("KVM loses the base on VMX");
 		EXPECT_EQ(after, before);
 	}

@@ -116,7 +116,7 @@ TEST(masks)
 
 TEST(behind_lint0)
 {
-	if (strcmp(test_device(), "/dev/minihv"))
+	if (!on_minihv())
 		test_skip("KVM does not look before there is another event");
 	serve(lint0_guest, 1);
 }

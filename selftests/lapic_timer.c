@@ -178,7 +178,7 @@ TEST(tsc_moved)
 	struct kvm_cpuid2 *cpuid = supported_cpuid();
 	struct vcpu *vcpu;
 
-	if (strcmp(test_device(), "/dev/minihv"))
+	if (!on_minihv())
 		test_skip("KVM's deadline does not move");
 	NEED_CAP(KVM_CAP_TSC_DEADLINE_TIMER);
 	vcpu = guest_new_irqchip(tsc_moved_guest);

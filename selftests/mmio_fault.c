@@ -165,7 +165,7 @@ TEST(idt_in_a_device)
 	struct vcpu *vcpu = guest_new(idt_guest);
 	struct kvm_sregs sregs;
 
-	if (strcmp(test_device(), "/dev/minihv"))
+	if (!on_minihv())
 		test_skip("KVM executes what is at RIP");
 	run_sync(vcpu);
 	vcpu_finish_io(vcpu);
@@ -199,7 +199,7 @@ TEST(page_table_in_a_device)
 	pdpt[TABLE_VA >> 30] = GUEST_FREE | PTE_P | PTE_W;
 	*(u64 *)(vcpu->vm->ram + GUEST_FREE) = MMIO | PTE_P | PTE_W;
 	/* KVM of 6.1 takes the entry's address for the operand's, and asks. */
-	if (!strcmp(test_device(), "/dev/kvm"))
+	if (!on_minihv())
 		test_skip("KVM takes the table for the operand");
 	if (getenv("MHV_NO_SHUTDOWN"))
 		test_skip("Bochs's SVM gives the guest the host's CR2");

@@ -68,7 +68,7 @@ TEST(sent_elsewhere)
 	struct vcpu *vcpu;
 	struct kvm_regs regs;
 
-	if (strcmp(test_device(), "/dev/minihv"))
+	if (!on_minihv())
 		test_skip("KVM completes the instruction wherever RIP is");
 	vcpu = start(one_of_each);
 	ASSERT_RET(user_msrs(vcpu->vm, ALL_REASONS), 0);

@@ -124,7 +124,7 @@ TEST(moved_while_in_service)
 	struct vm *vm = split_vm();
 	struct vcpu *vcpu = vcpu_new(vm, 0);
 
-	if (strcmp(test_device(), "/dev/minihv"))
+	if (!on_minihv())
 		test_skip("KVM of Linux 6.1 loses the EOI");
 	vcpu_cpuid(vcpu);
 	vcpu_long(vcpu, held_guest, 0);

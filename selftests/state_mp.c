@@ -202,7 +202,7 @@ TEST(sipi_while_mmio_pending)
 	struct vcpu *ap = vcpu_new(bsp->vm, 1);
 	struct kvm_sregs sregs;
 
-	if (strcmp(test_device(), "/dev/minihv"))
+	if (!on_minihv())
 		test_skip("KVM completes the instruction wherever RIP is");
 	/* mov 0, %al; there: out %al, $0x40; out %al, $0x41 */
 	memcpy(bsp->vm->ram + 0x11000, "\xa0\x00\x00", 3);

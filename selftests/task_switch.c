@@ -61,7 +61,7 @@ static bool forced;
  */
 static void force(void)
 {
-	if (strcmp(test_device(), "/dev/minihv") || !test_force_emulation())
+	if (!on_minihv() || !test_force_emulation())
 		test_skip("only minihv's emulator switches tasks by an instruction");
 	forced = true;
 }

@@ -608,7 +608,6 @@ static noinline void svm_return_dr(struct svm_vcpu *svm)
 
 	svm->dr_lent = false;
 	mhv_read_dr(state->dr);
-	set_debugreg(0, 7);
 	set_debugreg(DR6_RESERVED, 6);
 	/* A #DB that exits has its own bits only: exit_db() is to see those. */
 	if (vmcb->control.exit_code != SVM_EXIT_EXCP_BASE + X86_TRAP_DB) {

@@ -7,6 +7,7 @@
  */
 #include <elf.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
@@ -15,6 +16,9 @@
 
 #include "guest.h"
 #include "vm.h"
+
+/* Of uapi/linux/minihv.h, which a copy of these tests in a kernel's tree has not beside it. */
+#define MINIHV_CAP_VERSION	0x6d680000
 
 #define MAX_CPUID	256
 #define TSS_SIZE	128
@@ -37,6 +41,20 @@ int dev_cap(int cap)
 
 	close(fd);
 	return value;
+}
+
+void stay_on_one_cpu(void)
+{
+	cpu_set_t set;
+
+	CPU_ZERO(&set);
+	CPU_SET(sched_getcpu(), &set);
+	ASSERT_RET(sched_setaffinity(0, sizeof(set), &set), 0);
+}
+
+int on_minihv(void)
+{
+	return dev_cap(MINIHV_CAP_VERSION) > 0;
 }
 
 void need_cap(int cap, const char *name)

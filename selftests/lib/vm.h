@@ -108,6 +108,12 @@ struct vm {
 /** dev_open() - open the device under test; the case is skipped where there is none. */
 int dev_open(void);
 
+/** stay_on_one_cpu() - keep this thread where it is. */
+void stay_on_one_cpu(void);
+
+/** on_minihv() - is the device minihv's, whatever its path? */
+int on_minihv(void);
+
 /** dev_cap() - what CHECK_EXTENSION of the system fd answers. */
 int dev_cap(int cap);
 
