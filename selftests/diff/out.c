@@ -252,6 +252,15 @@ static void hide_bits(struct diff *d, u8 *table)
 		table[n * size] &= ~0x20;
 }
 
+/* Where frames are pushed: at first, and where LEAVE and the like have moved the stack to. */
+static bool is_stack(struct diff *d, u64 page)
+{
+	struct kvm_regs regs = { };
+
+	ioctl(d->vcpu[0], KVM_GET_REGS, &regs);
+	return page == DIFF_STACK - 0x1000 || (regs.rsp - page) % DIFF_RAM < 0x1000;
+}
+
 void show_vm(struct diff *d)
 {
 	if (d->stop || !d->ram)
@@ -270,7 +279,7 @@ void show_vm(struct diff *d)
 		 * Sometimes the TF that makes steps is in what KVM pushes, sometimes not. After a
 		 * triple fault frames may be anywhere.
 		 */
-		if (d->stepping && (page == DIFF_STACK - 0x1000 || d->shut_down))
+		if (d->stepping && (is_stack(d, page) || d->shut_down))
 			memcpy(now, d->ram_shown + page, sizeof(now));
 		snprintf(name, sizeof(name), "ram %05llx", (unsigned long long)page);
 		say_words(d, name, now, d->ram_shown + page, 0x1000, 8);

@@ -419,7 +419,7 @@ static void set_cpuid(struct diff *d)
 
 static void set_lapic(struct diff *d)
 {
-	/* Reserved ones hold whatever is set there. */
+	/* Reserved ones and EOI hold whatever is set there. */
 	static const u16 regs[] = { 0x80, 0x100, 0x180, 0x200, 0x300 };
 	struct kvm_lapic_state l;
 	u32 reg;
@@ -429,7 +429,7 @@ static void set_lapic(struct diff *d)
 		return;
 	}
 	reg = pick(d, regs) + 0x10 * below(d, 8);
-	if (reg == 0xa0 || reg == 0x90 || reg == 0xc0 || (reg > 0xf0 && reg < 0x100))
+	if ((reg >= 0x90 && reg <= 0xc0) || (reg > 0xf0 && reg < 0x100))
 		reg = 0x80;
 	*(u32 *)(l.regs + reg) = one_in(d, 2) ? rnd_value(d) : below(d, 0x100);
 	if (reg == 0x80)		/* KVM loses the lower half with the next entry */
