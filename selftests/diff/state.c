@@ -530,9 +530,10 @@ void settle_events(struct diff *d)
 		return;
 	exception = e.exception.injected || e.exception.pending;
 	nmi = e.nmi.pending;
-	if ((exception && e.interrupt.injected) ||
+	if ((exception && (e.interrupt.injected || e.nmi.injected)) ||
 	    (e.nmi.pending && (exception || e.interrupt.shadow))) {
 		e.interrupt.injected &= !exception;
+		e.nmi.injected &= !exception;
 		e.nmi.pending = 0;
 		e.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING;
 		e.flags &= ~KVM_VCPUEVENT_VALID_SMM;
