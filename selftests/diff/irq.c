@@ -127,16 +127,20 @@ static void icr_write(struct diff *d, struct code *c)
 static void ioapic_write(struct diff *d, struct code *c)
 {
 	u32 pin = below(d, one_in(d, 8) ? 64 : 24), reg = 0x10 + 2 * pin;
+	u32 random = 0xa000, id = 0;
 
 	if (one_in(d, 8))
 		reg = below(d, 0x10);
 	if (one_in(d, 3)) {
+		id = one_in(d, 4) ? rnd(d) & 0xff : below(d, 3);
 		put_store(c, IOAPIC, reg + 1);
-		put_store(c, IOAPIC + 0x10, (one_in(d, 4) ? rnd(d) & 0xff : below(d, 3)) << 24);
+		put_store(c, IOAPIC + 0x10, id << 24);
 	}
+	if (id)		/* what goes to no logical id may set remote IRR in KVM */
+		random |= 0x800;
 	put_store(c, IOAPIC, reg);
 	put_store(c, IOAPIC + 0x10, rnd_vector(d) | rnd_delivery(d) |
-		  (rnd(d) & 0xa800) | (one_in(d, 4) ? 0x10000 : 0));
+		  (rnd(d) & random) | (one_in(d, 4) ? 0x10000 : 0));
 	if (one_in(d, 4))
 		put_load(c, IOAPIC + 0x10 * below(d, 5));
 	if (one_in(d, 8))
