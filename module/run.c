@@ -231,7 +231,7 @@ void mhv_deliver_payload(struct mhv_vcpu *vcpu, struct mhv_event *ev)
 		vcpu->state.cr2 = ev->payload;
 	} else if (ev->vector == X86_TRAP_DB) {
 		mhv_state_change(vcpu, MHV_G_DR);
-		vcpu->state.dr6 &= ~(u64)DR_TRAP_BITS;
+		vcpu->state.dr6 &= ~(u64)(DR_TRAP_BITS | BIT(12));	/* 12 is always 0 */
 		vcpu->state.dr6 |= ev->payload | DR6_RESERVED;
 		vcpu->state.dr7 &= ~(u64)DR7_GD;
 	}

@@ -184,7 +184,7 @@ static void test_payload(struct kunit *test)
 
 	vcpu = new_vcpu(test);
 	vcpu->dirty = 0;
-	vcpu->state.dr6 = DR6_RESERVED | DR_TRAP1;
+	vcpu->state.dr6 = DR6_RESERVED | BIT(12) | DR_TRAP1;
 	vcpu->state.dr7 = DR7_GD | 2;
 	mhv_queue_event(vcpu, &(struct mhv_event){ .type = MHV_EV_EXCEPTION,
 			.vector = X86_TRAP_DB, .has_payload = true, .payload = DR_STEP });

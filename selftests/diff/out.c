@@ -200,6 +200,22 @@ static void show_msrs(struct diff *d, int i)
 	}
 }
 
+/* KVM leaves a guest's breakpoints in the CPU; DR6 of one that has none may tell of them. */
+static void show_debugregs(struct diff *d, int i)
+{
+	struct kvm_debugregs now = { };
+	char name[16];
+
+	if (ioctl(d->vcpu[i], KVM_GET_DEBUGREGS, &now)) {
+		say_ret(d, -1, "v%d get-debugregs", i);
+		return;
+	}
+	if (!(now.dr7 & 0xff))
+		now.dr6 &= ~15ULL;
+	snprintf(name, sizeof(name), "v%d debugregs", i);
+	say_words(d, name, &now, &d->shown[i].debugregs, sizeof(now), 8);
+}
+
 void show_vcpu(struct diff *d, int i)
 {
 	char name[24];
@@ -209,7 +225,7 @@ void show_vcpu(struct diff *d, int i)
 	show_regs(d, i);
 	show_sregs(d, i);
 	show_events(d, i);
-	SHOW(d, i, KVM_GET_DEBUGREGS, struct kvm_debugregs, debugregs, 8);
+	show_debugregs(d, i);
 	SHOW(d, i, KVM_GET_XSAVE, struct kvm_xsave, xsave, 4);
 	SHOW(d, i, KVM_GET_XCRS, struct kvm_xcrs, xcrs, 8);
 	SHOW(d, i, KVM_GET_FPU, struct kvm_fpu, fpu, 4);

@@ -515,10 +515,10 @@ static void misc(struct diff *d)
 }
 
 /*
- * What KVM_SET_VCPU_EVENTS, KVM_INTERRUPT and KVM_SET_MP_STATE can say together, and cannot be: KVM
- * loses an interrupt that was being delivered when an exception was, and leaves a vCPU halted for
- * which one is. An NMI wakes one up, be it masked or taken back. An NMI that waits for an exception
- * or a shadow it holds back for one instruction more.
+ * What KVM_SET_VCPU_EVENTS, KVM_INTERRUPT and KVM_SET_MP_STATE can say together, and cannot be: of
+ * an exception, an NMI and an interrupt that were all being delivered KVM loses all but the first,
+ * and leaves a vCPU halted for which one is. An NMI wakes one up, be it masked or taken back. An
+ * NMI that waits for an exception or a shadow it holds back for one instruction more.
  */
 void settle_events(struct diff *d)
 {
@@ -531,8 +531,9 @@ void settle_events(struct diff *d)
 	exception = e.exception.injected || e.exception.pending;
 	nmi = e.nmi.pending;
 	if ((exception && (e.interrupt.injected || e.nmi.injected)) ||
+	    (e.nmi.injected && e.interrupt.injected) ||
 	    (e.nmi.pending && (exception || e.interrupt.shadow))) {
-		e.interrupt.injected &= !exception;
+		e.interrupt.injected &= !exception && !e.nmi.injected;
 		e.nmi.injected &= !exception;
 		e.nmi.pending = 0;
 		e.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING;
