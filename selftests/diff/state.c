@@ -120,9 +120,16 @@ static void change_sregs(struct diff *d, struct kvm_sregs *s)
 	/* Of CR3 the CPU takes 32 bits then; KVM looks for PDPTEs at all 64. */
 	if (!(s->efer & EFER_LMA))
 		s->cr3 = (u32)s->cr3;
-	/* Where there is no memory for PDPTEs, KVM goes on with the old ones. */
-	if (!(s->efer & EFER_LMA) && s->cr0 & CR0_PG && s->cr4 & CR4_PAE && s->cr3 >= DIFF_RAM)
-		s->cr3 = DIFF_PT + 0x1000;
+	/*
+	 * Where there is no memory for PDPTEs, or a reserved bit in one, KVM goes on with the old
+	 * ones. QEMU's TCG sets one, as if PDPTEs were ever accessed.
+	 */
+	if (!(s->efer & EFER_LMA) && s->cr0 & CR0_PG && s->cr4 & CR4_PAE) {
+		if (s->cr3 >= DIFF_RAM)
+			s->cr3 = DIFF_PT + 0x1000;
+		for (u64 *p = (u64 *)(d->ram + (s->cr3 & ~31)), n = 0; n < 4; n++)
+			p[n] &= ~BIT(5);
+	}
 	/* KVM's emulator steps over no HLT in what is an expand-down data segment. */
 	if ((s->cs.type & 0xc) == 4)
 		s->cs.type |= 8;
