@@ -116,6 +116,7 @@ static void amend_vm(u32 cmd, u8 *at)
 {
 	struct kvm_pit_state2 *pit = (void *)at;
 	struct kvm_irqchip *chip = (void *)at;
+	struct kvm_msi *msi = (void *)at;
 
 	switch (cmd) {
 	case KVM_SET_USER_MEMORY_REGION:
@@ -131,6 +132,10 @@ static void amend_vm(u32 cmd, u8 *at)
 	case KVM_SET_PIT2:
 		for (int i = 0; i < 3; i++)	/* no timer runs */
 			pit->channels[i].mode = 0xff;
+		break;
+	case KVM_SIGNAL_MSI:
+		if ((msi->data & 0x600) == 0x200)	/* an SMI, or the reserved mode behind it */
+			msi->data &= ~0x200;
 		break;
 	case KVM_IOEVENTFD:
 		((struct kvm_ioeventfd *)at)->flags &= ~8;	/* another architecture's */
