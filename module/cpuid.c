@@ -817,18 +817,24 @@ static bool same_cpuid(const struct kvm_cpuid_entry2 *a, const struct kvm_cpuid_
 	return true;
 }
 
-/* Linear addresses are 48 bits wide, or the leaf does not say. */
-static bool cpuid_valid(const struct kvm_cpuid_entry2 *e, u32 nr)
+/*
+ * Linear addresses are 48 bits wide, or the leaf does not say.  Of what XSAVE
+ * switches, AMX's tiles need the host's permission, which nobody has.
+ */
+static int check_cpuid(const struct kvm_cpuid_entry2 *e, u32 nr)
 {
+	int tiles = 0;
 	u32 i;
 
 	for (i = 0; i < nr; i++) {
 		u32 virt = (e[i].eax >> 8) & 0xff;
 
-		if (e[i].function == 0x80000008)
-			return virt == 48 || virt == 57 || !virt;
+		if (e[i].function == 0x80000008 && virt != 48 && virt != 57 && virt)
+			return -EINVAL;
+		if (e[i].function == 0xd && !e[i].index && e[i].eax & XFEATURE_MASK_XTILE_DATA)
+			tiles = -EPERM;
 	}
-	return true;
+	return tiles;
 }
 
 /**
@@ -856,13 +862,15 @@ void mhv_cpuid_vcpu_init(struct mhv_vcpu *vcpu)
  *
  * Context: vcpu->mutex held, vCPU loaded; may sleep.
  * Return: 0; -E2BIG for more than 256 entries; -EINVAL for a change after the
- * first entry or an impossible address width; -ENOMEM; -EFAULT.
+ * first entry or an impossible address width; -EPERM for AMX's tiles; -ENOMEM;
+ * -EFAULT.
  */
 int mhv_cpuid_set(struct mhv_vcpu *vcpu, struct kvm_cpuid2 __user *user)
 {
 	struct kvm_cpuid_entry2 *entries = NULL, *old = vcpu->cpuid;
 	u32 nr, old_nr = vcpu->nr_cpuid;
 	bool same;
+	int r;
 
 	if (get_user(nr, &user->nent))
 		return -EFAULT;
@@ -881,9 +889,10 @@ int mhv_cpuid_set(struct mhv_vcpu *vcpu, struct kvm_cpuid2 __user *user)
 		kvfree(entries);
 		return same ? 0 : -EINVAL;
 	}
-	if (!cpuid_valid(entries, nr)) {
+	r = check_cpuid(entries, nr);
+	if (r) {
 		kvfree(entries);
-		return -EINVAL;
+		return r;
 	}
 	vcpu->cpuid_set = true;
 	install(vcpu, entries, nr);

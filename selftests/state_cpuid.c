@@ -166,4 +166,11 @@ TEST(errors)
 	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_SET_CPUID2, &buf), EINVAL);
 	buf.entries[0].eax = 0x3028;
 	EXPECT_RET(ioctl(vcpu->fd, KVM_SET_CPUID2, &buf), 0);
+	/* AMX's tiles only for processes that have asked for them. */
+	buf.entries[0] = (struct kvm_cpuid_entry2){
+		.function = 0xd, .flags = KVM_CPUID_FLAG_SIGNIFCANT_INDEX, .eax = 7 | BIT(18),
+	};
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_SET_CPUID2, &buf), EPERM);
+	buf.entries[0].eax = 7;
+	EXPECT_RET(ioctl(vcpu->fd, KVM_SET_CPUID2, &buf), 0);
 }
