@@ -502,10 +502,9 @@ static void svm_inject(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
 	struct vmcb_control_area *c = &svm->vmcb->control;
 
 	c->event_inj = SVM_EVTINJ_VALID | type[ev->type] | ev->vector;
-	if (ev->has_error) {
+	c->event_inj_err = ev->error;
+	if (ev->has_error)
 		c->event_inj |= SVM_EVTINJ_VALID_ERR;
-		c->event_inj_err = ev->error;
-	}
 	if (ev->type == MHV_EV_NMI) {
 		vcpu->state.nmi_masked = true;
 		svm_intercept(svm, INTERCEPT_IRET, true);

@@ -200,8 +200,11 @@ void sane_events(struct kvm_vcpu_events *e)
 	 */
 	if (e->exception.nr == 3 || e->exception.nr == 4 || e->exception.nr == 29)
 		e->exception.nr = 6;
-	/* Both devices deliver one event at a time; that two are half delivered, cannot be. */
-	if (e->exception.injected)
+	/*
+	 * Both devices deliver one event at a time; that two are half delivered, cannot be. Of an
+	 * INT n userspace is not told, but KVM takes it.
+	 */
+	if (e->exception.injected || e->interrupt.soft)
 		e->interrupt.injected = 0;
 	if (e->exception.injected || e->interrupt.injected)
 		e->nmi.injected = 0;
