@@ -82,6 +82,7 @@ static const struct cap_rule {
 	{ KVM_CAP_HALT_POLL, KVM_CAP_HALT_POLL, "no polling" },
 	{ KVM_CAP_ASYNC_PF_INT, KVM_CAP_ASYNC_PF_INT, "no asynchronous page faults" },
 	{ KVM_CAP_SYS_HYPERV_CPUID, KVM_CAP_SYS_HYPERV_CPUID, "no Hyper-V" },
+	{ KVM_CAP_X86_BUS_LOCK_EXIT, KVM_CAP_X86_BUS_LOCK_EXIT, "KVM takes it without the CPU's" },
 	{ KVM_CAP_SGX_ATTRIBUTE, KVM_CAP_VM_COPY_ENC_CONTEXT_FROM, "no enclaves, no encryption" },
 	{ KVM_CAP_HYPERV_ENFORCE_CPUID, KVM_CAP_HYPERV_ENFORCE_CPUID, "no Hyper-V" },
 	{ KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM, KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM, "no encryption" },
