@@ -210,7 +210,7 @@ static void show_debugregs(struct diff *d, int i)
 		say_ret(d, -1, "v%d get-debugregs", i);
 		return;
 	}
-	if (!(now.dr7 & 0xff))
+	if (d->kind == KIND_STATE || !(now.dr7 & 0xff))
 		now.dr6 &= ~15ULL;
 	snprintf(name, sizeof(name), "v%d debugregs", i);
 	say_words(d, name, &now, &d->shown[i].debugregs, sizeof(now), 8);
