@@ -202,6 +202,38 @@ static noinline int step_trap(struct mhv_vcpu *vcpu)
 	return MHV_RESUME;
 }
 
+/*
+ * Only a carry out of 32 bits asks which mode this is: a CPU refuses to enter
+ * a guest at such an address of 32-bit code, and a guest's program can run there.
+ */
+static __always_inline void go_behind(struct mhv_vcpu *vcpu, u64 next)
+{
+	struct mhv_state *state = &vcpu->state;
+
+	mhv_state_need(vcpu, MHV_G_RIP_FLAGS | MHV_G_INTR);
+	vcpu->dirty |= MHV_G_RIP_FLAGS;
+	if (unlikely((next ^ state->rip) >> 31 == 3) && !mhv_is_64bit_mode(vcpu))
+		next = (u32)next;
+	state->rip = next;
+	if (unlikely(state->shadow)) {
+		mhv_state_change(vcpu, MHV_G_INTR);
+		state->shadow = 0;
+	}
+	state->rflags &= ~(u64)X86_EFLAGS_RF;
+}
+
+/**
+ * mhv_exit_behind() - the CPU exited before an instruction that has no effect but its exception
+ * @vcpu: the vCPU
+ * @next: where the instruction ends
+ *
+ * INT1, whose handler returns there.  No single step comes with it.
+ */
+void mhv_exit_behind(struct mhv_vcpu *vcpu, u64 next)
+{
+	go_behind(vcpu, next);
+}
+
 /**
  * mhv_skip() - step over the instruction that exited
  * @vcpu: the vCPU
@@ -214,19 +246,8 @@ static noinline int step_trap(struct mhv_vcpu *vcpu)
  */
 int mhv_skip(struct mhv_vcpu *vcpu, u64 next)
 {
-	struct mhv_state *state = &vcpu->state;
-
-	mhv_state_need(vcpu, MHV_G_RIP_FLAGS | MHV_G_INTR);
-	vcpu->dirty |= MHV_G_RIP_FLAGS;
-	if (!(state->efer & EFER_LMA))
-		next = (u32)next;
-	state->rip = next;
-	if (unlikely(state->shadow)) {
-		mhv_state_change(vcpu, MHV_G_INTR);
-		state->shadow = 0;
-	}
-	state->rflags &= ~(u64)X86_EFLAGS_RF;
-	if (unlikely(state->rflags & X86_EFLAGS_TF))
+	go_behind(vcpu, next);
+	if (unlikely(vcpu->state.rflags & X86_EFLAGS_TF))
 		return step_trap(vcpu);
 	return MHV_RESUME;
 }
@@ -819,6 +840,15 @@ static int emulate_forced(struct mhv_vcpu *vcpu)
 	return MHV_RESUME;
 }
 
+/* Should the debugger give it to the guest: with prefixes, an INT3 is longer than a byte. */
+static void note_breakpoint(struct mhv_vcpu *vcpu)
+{
+	u64 next;
+
+	vcpu->bp_rip = vcpu->state.rip;
+	vcpu->bp_len = mhv_backend->next_rip(vcpu, &next) ? next - vcpu->bp_rip : 0;
+}
+
 /**
  * mhv_exit_exception() - an intercepted exception
  * @vcpu: the vCPU
@@ -831,8 +861,10 @@ int mhv_exit_exception(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
 	if (ev->vector == X86_TRAP_DB &&
 	    vcpu->guest_debug & (KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_USE_HW_BP))
 		return debug_exit(vcpu, ev->vector, ev->payload ^ DR6_RESERVED);
-	if (ev->vector == X86_TRAP_BP && vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP)
+	if (ev->vector == X86_TRAP_BP && vcpu->guest_debug & KVM_GUESTDBG_USE_SW_BP) {
+		note_breakpoint(vcpu);
 		return debug_exit(vcpu, ev->vector, 0);
+	}
 	if (ev->vector == X86_TRAP_UD && mhv_emul_forced(vcpu))
 		return emulate_forced(vcpu);
 	if (ev->vector == X86_TRAP_UD) {

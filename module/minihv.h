@@ -184,8 +184,6 @@ enum mhv_event_type {
 	MHV_EV_INTR,		/* an external interrupt */
 	MHV_EV_NMI,
 	MHV_EV_EXCEPTION,
-	MHV_EV_SOFT_INTR,	/* INT n */
-	MHV_EV_SOFT_EXCEPTION,	/* INT3, INTO */
 };
 
 /**
@@ -194,7 +192,7 @@ enum mhv_event_type {
  * @vector: IDT vector
  * @has_error: an error code is pushed
  * @has_payload: @payload is still to be written to CR2 (#PF) or DR6 (#DB)
- * @insn_len: soft events: the length of the instruction; 0: not known
+ * @insn_len: #BP: the length of the instruction; 0: not known
  * @error: the error code
  * @payload: see @has_payload
  */
@@ -417,7 +415,8 @@ struct mhv_vcpu {
 	u32 guest_debug;		/* [v] KVM_GUESTDBG_* */
 	u64 debug_dr[4];		/* [v] the debugger's DR0 to DR3 */
 	u64 debug_dr7;			/* [v] */
-	u64 singlestep_rip;		/* [v] */
+	u64 bp_rip;			/* [v] where the debugger was last told of an INT3 */
+	u8 bp_len;			/* [v] that INT3's length, or 0 */
 
 	struct mhv_dirty_ring dirty_ring; /* own lock */
 	struct rcuwait wait;		/* [a] the vCPU's thread while halted */

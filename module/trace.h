@@ -78,9 +78,7 @@ TRACE_EVENT(mhv_inject,
 	TP_printk("vcpu %u %s 0x%x error %s0x%x", __entry->vcpu_id,
 		  __print_symbolic(__entry->type,
 				   { MHV_EV_INTR, "irq" }, { MHV_EV_NMI, "nmi" },
-				   { MHV_EV_EXCEPTION, "exception" },
-				   { MHV_EV_SOFT_INTR, "int n" },
-				   { MHV_EV_SOFT_EXCEPTION, "soft exception" }),
+				   { MHV_EV_EXCEPTION, "exception" }),
 		  __entry->vector, __entry->has_error ? "" : "none, ",
 		  __entry->error_code)
 );

@@ -265,6 +265,15 @@ static void update_debug(struct mhv_vcpu *vcpu)
 	mhv_backend->update_intercepts(vcpu);
 }
 
+static void inject_debug(struct mhv_vcpu *vcpu, u8 vector)
+{
+	struct mhv_event ev = { .type = MHV_EV_EXCEPTION, .vector = vector };
+
+	if (vector == X86_TRAP_BP && mhv_rip(vcpu) == vcpu->bp_rip)
+		ev.insn_len = vcpu->bp_len;
+	mhv_queue_event(vcpu, &ev);
+}
+
 static long ioc_set_guest_debug(void *obj, void *arg)
 {
 	const struct kvm_guest_debug *dbg = arg;
@@ -273,8 +282,8 @@ static long ioc_set_guest_debug(void *obj, void *arg)
 	if (dbg->control & (KVM_GUESTDBG_INJECT_DB | KVM_GUESTDBG_INJECT_BP)) {
 		if (vcpu->exception.type)
 			return -EBUSY;
-		mhv_queue_exception(vcpu, dbg->control & KVM_GUESTDBG_INJECT_DB ?
-				    X86_TRAP_DB : X86_TRAP_BP);
+		inject_debug(vcpu, dbg->control & KVM_GUESTDBG_INJECT_DB ? X86_TRAP_DB :
+									   X86_TRAP_BP);
 	}
 	/* What single steps had set in RFLAGS goes with them. */
 	if (vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP) {

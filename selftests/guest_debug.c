@@ -171,6 +171,40 @@ TEST(the_guests_own)
 	run_done(vcpu);
 }
 
+extern u8 prefixed_bp[];
+
+static void prefixed_guest(void)
+{
+	u64 a = 0, c = 0, d = 0;
+
+	isr_table[3] = on_bp;
+	GUEST_TRY("ud2", a, c, d);
+	guest_sync(0);
+	asm volatile(".globl prefixed_bp\nprefixed_bp: .byte 0x3e\n int3");
+	guest_sync(own_bp);
+	guest_done();
+}
+
+/* The same with a prefix, which the CPU skips over: the INT3 is two bytes. */
+TEST(the_guests_own_with_a_prefix)
+{
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_SET_GUEST_DEBUG);
+	if (!int3_exits())
+		test_skip("the CPU does not intercept INT3");
+	vcpu = guest_new(prefixed_guest);
+	run_sync(vcpu);
+	ASSERT_RET(debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP), 0);
+	expect_exit(vcpu, KVM_EXIT_DEBUG);
+	EXPECT_EQ(vcpu->run->debug.arch.pc, (uintptr_t)prefixed_bp);
+	ASSERT_RET(debug(vcpu, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_SW_BP |
+			       KVM_GUESTDBG_INJECT_BP), 0);
+	EXPECT_EQ(run_sync(vcpu), 1);
+	EXPECT_EQ(guest_var(vcpu->vm, own_rip), (uintptr_t)prefixed_bp + 2);
+	run_done(vcpu);
+}
+
 #define NESTED_STACK	(GUEST_FREE + 0x11030)
 
 extern u8 nested_bp[], nested_int[], nested_end[];

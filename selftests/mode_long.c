@@ -163,3 +163,38 @@ TEST(compatibility_mode)
 	EXPECT_EQ(*(u32 *)expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x10, 4, 1), 0xc0ffee);
 	run_done(vcpu);
 }
+
+/* Its last instruction before 4 GiB: what comes next is at 0, where VMX accepts no other RIP. */
+#define LAST_PAGE	0xfffff000UL
+GUEST_ASM(at_zero, 32, "out %eax, $0x10\n ljmp *0x900008");
+
+static void last_guest(void)
+{
+	struct {
+		u32 offset, selector;
+	} __attribute__((packed)) target = { LAST_PAGE + 0xffe, GUEST_CS32 };
+
+	asm volatile("ljmpl *%0" : : "m" (target), "a" (0x80000000) : "memory");
+}
+
+static void expect_wrap(const char *insn)
+{
+	struct vcpu *vcpu = guest_new(last_guest);
+	u8 *page = mem_alloc(0x1000), *ram = vcpu->vm->ram;
+
+	memcpy(page + 0xffe, insn, 2);
+	ASSERT_RET(vm_slot(vcpu->vm, 1, 0, LAST_PAGE, 0x1000, page), 0);
+	GUEST_ASM_COPY(vcpu->vm, 0, at_zero);
+	*(u32 *)(ram + 0x900008) = (u32)(uintptr_t)back_in_64;
+	*(u32 *)(ram + 0x90000c) = GUEST_CS64;
+	if (*insn == '\xe6')
+		expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x20, 1, 1);
+	expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x10, 4, 1);
+	run_done(vcpu);
+}
+
+TEST(end_of_32_bits)
+{
+	expect_wrap("\x0f\xa2");	/* CPUID */
+	expect_wrap("\xe6\x20");	/* OUT */
+}

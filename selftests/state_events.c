@@ -96,6 +96,24 @@ TEST(exceptions)
 	}
 }
 
+/* Intel's CPUs have error codes of 16 bits, and VMX accepts no others; AMD's have 32. */
+TEST(wide_error_code)
+{
+	struct vcpu *vcpu = start();
+	u64 got;
+
+	events.exception.injected = 1;
+	events.exception.nr = 13;
+	events.exception.has_error_code = 1;
+	events.exception.error_code = 0x12340018;
+	events.flags = 0;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	get(vcpu);
+	EXPECT_EQ(events.exception.error_code, 0x12340018);
+	got = run_sync(vcpu);
+	EXPECT_EQ(got & 0xffffffffffffUL, 13 | 0x18UL << 32);
+}
+
 TEST(interrupt_and_nmi)
 {
 	struct vcpu *vcpu = start();

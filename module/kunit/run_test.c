@@ -243,6 +243,7 @@ static void test_skip(struct kunit *test)
 	struct mhv_state *state = &vcpu->state;
 
 	state->efer = 0;
+	state->rip = 0xfffffffe;
 	state->rflags = X86_EFLAGS_FIXED | X86_EFLAGS_RF;
 	state->shadow = MHV_SHADOW_STI;
 	KUNIT_EXPECT_EQ(test, mhv_skip(vcpu, 0x100000002ULL), MHV_RESUME);
@@ -252,7 +253,13 @@ static void test_skip(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, vcpu->dirty & (MHV_G_RIP_FLAGS | MHV_G_INTR),
 			(u32)(MHV_G_RIP_FLAGS | MHV_G_INTR));
 	KUNIT_EXPECT_EQ(test, (u32)vcpu->exception.type, (u32)MHV_EV_NONE);
+	/* In long mode it is up to the code segment. */
 	state->efer = EFER_LME | EFER_LMA;
+	state->rip = 0xffffffff;
+	KUNIT_EXPECT_EQ(test, mhv_skip(vcpu, 0x100000001ULL), MHV_RESUME);
+	KUNIT_EXPECT_EQ(test, state->rip, 1ULL);
+	state->seg[MHV_CS].attr |= MHV_SEG_L;
+	state->rip = 0xfffffffe;
 	state->rflags |= X86_EFLAGS_TF;
 	KUNIT_EXPECT_EQ(test, mhv_skip(vcpu, 0x100000004ULL), MHV_RESUME);
 	KUNIT_EXPECT_EQ(test, state->rip, 0x100000004ULL);

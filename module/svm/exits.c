@@ -141,8 +141,6 @@ static int exit_exception(struct mhv_vcpu *vcpu)
 		.error = c->exit_info_1,
 	};
 
-	if (ev.vector == X86_TRAP_BP)
-		ev.type = MHV_EV_SOFT_EXCEPTION;
 	return mhv_exit_exception(vcpu, &ev);
 }
 
@@ -244,7 +242,7 @@ static const struct svm_exit svm_exits[] = {
 	DR_ROWS("read", SVM_EXIT_READ_DR0),
 	DR_ROWS("write", SVM_EXIT_WRITE_DR0),
 	[EXCEPTION(X86_TRAP_DB)]	= { "#DB", exit_db },
-	[EXCEPTION(X86_TRAP_BP)]	= { "#BP", exit_exception },
+	[EXCEPTION(X86_TRAP_BP)]	= { "#BP", exit_exception, { 0xcc, 1 } },
 	[EXCEPTION(X86_TRAP_UD)]	= { "#UD", exit_exception },
 	[EXCEPTION(X86_TRAP_AC)]	= { "#AC", exit_exception },
 	[EXCEPTION(X86_TRAP_MC)]	= { "#MC", exit_host },

@@ -495,8 +495,6 @@ static void svm_inject(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
 		[MHV_EV_INTR]		= SVM_EVTINJ_TYPE_INTR,
 		[MHV_EV_NMI]		= SVM_EVTINJ_TYPE_NMI,
 		[MHV_EV_EXCEPTION]	= SVM_EVTINJ_TYPE_EXEPT,
-		[MHV_EV_SOFT_INTR]	= SVM_EVTINJ_TYPE_SOFT,
-		[MHV_EV_SOFT_EXCEPTION]	= SVM_EVTINJ_TYPE_EXEPT,
 	};
 	struct svm_vcpu *svm = to_svm(vcpu);
 	struct vmcb_control_area *c = &svm->vmcb->control;
@@ -512,7 +510,7 @@ static void svm_inject(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
 	/* They come of instructions only, and return behind them. */
 	if (type[ev->type] == SVM_EVTINJ_TYPE_EXEPT &&
 	    (ev->vector == X86_TRAP_BP || ev->vector == X86_TRAP_OF))
-		svm_return_behind(svm, 1);
+		svm_return_behind(svm, ev->insn_len ?: 1);
 }
 
 /*

@@ -136,10 +136,8 @@ static int exit_db(struct mhv_vcpu *vcpu, u32 intr)
 		.payload = vmcs_read(EXIT_QUALIFICATION) & (DR_TRAP_BITS | DR_STEP | DR6_BD),
 	};
 
-	if ((intr & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_PRIV_SW_EXCEPTION) {
-		mhv_state_change(vcpu, MHV_G_RIP_FLAGS);
-		vcpu->state.rip += vmcs_read(VM_EXIT_INSTRUCTION_LEN);
-	}
+	if ((intr & INTR_INFO_INTR_TYPE_MASK) == INTR_TYPE_PRIV_SW_EXCEPTION)
+		mhv_exit_behind(vcpu, vcpu->state.rip + vmcs_read(VM_EXIT_INSTRUCTION_LEN));
 	return mhv_exit_exception(vcpu, &ev);
 }
 
@@ -178,10 +176,6 @@ static int exit_exception(struct mhv_vcpu *vcpu)
 		return MHV_RESUME;	/* vmx_run() gave it to the host */
 	case X86_TRAP_DB:
 		return exit_db(vcpu, intr);
-	case X86_TRAP_BP:
-		ev.type = MHV_EV_SOFT_EXCEPTION;
-		ev.insn_len = vmcs_read(VM_EXIT_INSTRUCTION_LEN);
-		break;
 	case X86_TRAP_AC:
 		if (ac_is_host(vcpu) && handle_guest_split_lock(vcpu->state.rip))
 			return MHV_RESUME;

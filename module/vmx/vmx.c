@@ -661,17 +661,15 @@ static void vmx_inject(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
 		[MHV_EV_INTR]		= INTR_TYPE_EXT_INTR,
 		[MHV_EV_NMI]		= INTR_TYPE_NMI_INTR,
 		[MHV_EV_EXCEPTION]	= INTR_TYPE_HARD_EXCEPTION,
-		[MHV_EV_SOFT_INTR]	= INTR_TYPE_SOFT_INTR,
-		[MHV_EV_SOFT_EXCEPTION]	= INTR_TYPE_SOFT_EXCEPTION,
 	};
 	u32 kind = type[ev->type], info;
 
 	/* #BP and #OF come of instructions only, and return behind them. */
 	if (ev->type == MHV_EV_EXCEPTION &&
-	    (ev->vector == X86_TRAP_BP || ev->vector == X86_TRAP_OF))
+	    (ev->vector == X86_TRAP_BP || ev->vector == X86_TRAP_OF)) {
 		kind = INTR_TYPE_SOFT_EXCEPTION;
-	if (kind >= INTR_TYPE_SOFT_INTR)
 		vmcs_write(VM_ENTRY_INSTRUCTION_LEN, ev->insn_len ?: 1);
+	}
 	info = INTR_INFO_VALID_MASK | kind | ev->vector;
 	/* A guest that halts without an exit is woken; few kinds of event may find it halted. */
 	if (unlikely(vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_HLT))
@@ -679,7 +677,8 @@ static void vmx_inject(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
 	/* In real mode none is pushed, and the CPU insists on not being told one. */
 	mhv_state_need(vcpu, MHV_G_CR);
 	if (ev->has_error && vcpu->state.cr0 & X86_CR0_PE) {
-		vmcs_write(VM_ENTRY_EXCEPTION_ERROR_CODE, ev->error);
+		/* Nor may it have more than these CPUs' have; userspace can say anything. */
+		vmcs_write(VM_ENTRY_EXCEPTION_ERROR_CODE, (u16)ev->error);
 		info |= INTR_INFO_DELIVER_CODE_MASK;
 	}
 	vmcs_write(VM_ENTRY_INTR_INFO_FIELD, info);
