@@ -126,6 +126,31 @@ TEST(breakpoint_instruction)
 	run_unmapped(bp_guest, 4);
 }
 
+static void error_guest(void)
+{
+	struct {
+		u16 limit;
+		u64 base;
+	} __attribute__((packed)) idt = { 0xfff, IDT_GPA };
+
+	asm volatile("lidt %0" : : "m" (idt));
+	for (u32 i = 1; i <= 4; i++) {
+		u64 a = 0x7ff8, c = 0, d = 0;
+
+		guest_sync(1);
+		GUEST_TRY("mov %%eax, %%es", a, c, d);
+		GUEST_EXPECT_EQ(guest_fault.vector, 13);
+		GUEST_EXPECT_EQ(guest_fault.error, 0x7ff8);
+	}
+	guest_done();
+}
+
+/* A selector that there is not: the #GP names it, also the second time. */
+TEST(exception_with_error_code)
+{
+	run_unmapped(error_guest, 0);
+}
+
 static u8 order[2];
 
 static void on_first(struct isr_frame *frame)

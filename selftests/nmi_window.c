@@ -4,17 +4,21 @@
  * notice its moment leaves no trace, also where the instruction exits or userspace restored the
  * state.
  */
+#include <sys/mman.h>
+
 #include "guest.h"
 #include "vm.h"
 
 #define RFLAGS_TF	BIT(8)
 
 static volatile u32 nmis, traps, flags;
+static volatile u64 nmi_rip;
 
 static void on_nmi(struct isr_frame *frame)
 {
 	nmis++;
 	flags |= frame->rflags;
+	nmi_rip = frame->rip;
 }
 
 static void on_trap(struct isr_frame *frame)
@@ -120,6 +124,66 @@ TEST(masked_by_userspace)
 	EXPECT_EQ(run_sync(vcpu), 0x101);
 	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
 	EXPECT_EQ(ev.nmi.masked, 0);
+	run_done(vcpu);
+}
+
+#define FRAME	0x10000000UL
+
+extern u8 faulting_iret[];
+
+static void iret_done(void)
+{
+	GUEST_EXPECT_EQ(nmis, 1);
+	GUEST_EXPECT(nmi_rip != (u64)faulting_iret);
+	GUEST_EXPECT_EQ(traps, 0);
+	GUEST_EXPECT_EQ(flags & RFLAGS_TF, 0);
+	guest_sync(0x101);
+	guest_done();
+}
+
+static void faulting_guest(void)
+{
+	volatile u64 *frame = (u64 *)FRAME;
+	u16 cs, ss;
+
+	init();
+	asm volatile("mov %%cs, %0\n mov %%ss, %1" : "=r" (cs), "=r" (ss));
+	frame[0] = (u64)iret_done;
+	frame[1] = cs;
+	frame[2] = RFLAGS_FIXED;
+	frame[3] = FRAME + 0x2ff8;
+	frame[4] = ss;
+	guest_sync(0x100);
+	asm volatile(".globl faulting_iret\n"
+		     "mov %0, %%rsp\n"
+		     "faulting_iret: iretq" : : "r" (frame) : "memory");
+}
+
+/*
+ * Of that IRET the stack is not mapped: it is executed twice, and the NMI comes behind it. A CPU
+ * may have unmasked NMIs before it saw that.
+ */
+TEST(iret_that_faults)
+{
+	u8 *mem = mem_alloc(0x4000), *copy = mem_alloc(0x1000);
+	struct kvm_vcpu_events ev;
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_USER_NMI);
+	need_step();	/* which SVM finds the moment with */
+	vcpu = guest_new(faulting_guest);
+	ASSERT_RET(vm_slot(vcpu->vm, 1, 0, FRAME, 0x4000, mem), 0);
+	EXPECT_EQ(run_sync(vcpu), 0x100);
+	vcpu_finish_io(vcpu);
+	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &ev);
+	ev.nmi.masked = 1;
+	ev.flags = 0;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &ev);
+	xioctl(vcpu->fd, KVM_NMI, 0);
+	memcpy(copy, mem, 0x1000);
+	ASSERT_RET(madvise(mem, 0x1000, MADV_DONTNEED), 0);
+	memcpy(mem, copy, 0x1000);
+	EXPECT_EQ(run_sync(vcpu), 0x101);
 	run_done(vcpu);
 }
 
