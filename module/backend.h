@@ -77,7 +77,6 @@ struct mhv_caps {
  * @vcpu_put: N.  Restore the host state that is switched lazily.
  * @state_load: N.  Copy exactly these groups from the control block to
  *	vcpu->state.  Cannot fail.
- * @state_store: N or I.  The reverse; the values are already validated.
  * @set_root: I.  The nested page table's root.
  * @flush_tlb: I.  No translation older than now survives the next entry.
  * @inject: I.  Program one event for the next entry; called at most once per
@@ -88,7 +87,8 @@ struct mhv_caps {
  *	writes one below @threshold (0: never).
  * @update_intercepts: P.  vcpu->guest_debug, vcpu->features or the VM's filter
  *	of MSRs changed; choose intercepts anew.
- * @run: I.  Enter the guest; come back with the host's state safe,
+ * @run: I.  Store the groups in vcpu->dirty, whose values are already validated,
+ *	in the control block and enter the guest; come back with the host's state safe,
  *	speculation controls done, NMI and #MC given to the host, GPR and
  *	RIP_FLAGS marked available, vcpu->reinject and vcpu->hw_tpr filled.
  * @handle_exit: P.  Dispatch on the exit reason through a table.  Returns
@@ -117,7 +117,6 @@ struct mhv_backend {
 	void (*vcpu_put)(struct mhv_vcpu *vcpu);
 
 	void (*state_load)(struct mhv_vcpu *vcpu, u32 groups);
-	void (*state_store)(struct mhv_vcpu *vcpu, u32 groups);
 	void (*set_root)(struct mhv_vcpu *vcpu, hpa_t root);
 	void (*flush_tlb)(struct mhv_vcpu *vcpu);
 	void (*inject)(struct mhv_vcpu *vcpu, const struct mhv_event *ev);

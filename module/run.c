@@ -406,6 +406,38 @@ static int serve_requests(struct mhv_vcpu *vcpu)
 
 #define REQ_EVENT_ONLY	BIT(MHV_REQ_EVENT)
 
+static bool user_work_pending(void)
+{
+	return READ_ONCE(current_thread_info()->flags) & XFER_TO_GUEST_MODE_WORK;
+}
+
+static int signalled(struct mhv_vcpu *vcpu)
+{
+	vcpu->run->exit_reason = KVM_EXIT_INTR;
+	vcpu->stat.signal_exits++;
+	return -EINTR;
+}
+
+/* A signal, or a turn for another thread. */
+static int serve_user_work(struct mhv_vcpu *vcpu)
+{
+	if (user_work_pending() && (signal_pending(current) || mhv_user_mode_work()))
+		return signalled(vcpu);
+	return MHV_RESUME;
+}
+
+/* What the last look before an entry has found, served with interrupts on. */
+static noinline int serve_pending(struct mhv_vcpu *vcpu)
+{
+	if (vcpu->requests & ~REQ_EVENT_ONLY) {
+		int r = serve_requests(vcpu);
+
+		if (r != MHV_RESUME)
+			return r;
+	}
+	return serve_user_work(vcpu);
+}
+
 /* ---- one entry ---- */
 
 static noinline void trace_exit(struct mhv_vcpu *vcpu)
@@ -416,11 +448,6 @@ static noinline void trace_exit(struct mhv_vcpu *vcpu)
 
 	reason = mhv_backend->exit_reason(vcpu, &name, &info1, &info2);
 	trace_mhv_exit(vcpu->id, reason, name, vcpu->state.rip, info1, info2);
-}
-
-static bool user_work_pending(void)
-{
-	return READ_ONCE(current_thread_info()->flags) & XFER_TO_GUEST_MODE_WORK;
 }
 
 /*
@@ -550,8 +577,6 @@ static void enter(struct mhv_vcpu *vcpu)
 		mhv_state_change(vcpu, MHV_G_RIP_FLAGS);
 		vcpu->state.rflags |= X86_EFLAGS_TF;
 	}
-	if (vcpu->dirty)
-		mhv_backend->state_store(vcpu, vcpu->dirty);
 	if (test_thread_flag(TIF_NEED_FPU_LOAD))
 		switch_fpu_return();
 	load_guest_xstate(vcpu);
@@ -570,21 +595,13 @@ static void enter(struct mhv_vcpu *vcpu)
 }
 
 /*
- * Enter the guest once and handle its exit.  vcpu->mode says MHV_IN_GUEST
- * before the last look at requests, signals and rescheduling: whoever comes
- * later sees it and sends an interrupt.
+ * The last look at requests, signals and rescheduling.  vcpu->mode says
+ * MHV_IN_GUEST before it: whoever comes later sees that and sends an interrupt.
+ *
+ * Returns: true with preemption and interrupts off; or false, and neither is.
  */
-static int run_once(struct mhv_vcpu *vcpu)
+static bool may_enter(struct mhv_vcpu *vcpu)
 {
-	if (vcpu->requests & ~REQ_EVENT_ONLY) {
-		int r = serve_requests(vcpu);
-
-		if (r != MHV_RESUME)
-			return r;
-		if (vcpu->mp_state != KVM_MP_STATE_RUNNABLE)
-			return MHV_RESUME;
-	}
-
 	preempt_disable();
 	local_irq_disable();
 	smp_store_mb(vcpu->mode, MHV_IN_GUEST);	/* pairs with mhv_kick() */
@@ -592,7 +609,19 @@ static int run_once(struct mhv_vcpu *vcpu)
 		vcpu->mode = MHV_OUTSIDE;
 		local_irq_enable();
 		preempt_enable();
-		return MHV_RESUME;
+		return false;
+	}
+	return true;
+}
+
+/* Enter the guest once and handle its exit. */
+static int run_once(struct mhv_vcpu *vcpu)
+{
+	while (unlikely(!may_enter(vcpu))) {
+		int r = serve_pending(vcpu);
+
+		if (r != MHV_RESUME || vcpu->mp_state != KVM_MP_STATE_RUNNABLE)
+			return r;
 	}
 	enter(vcpu);
 	/* Before the guest's memory may be unmapped under a later exit. */
@@ -667,14 +696,7 @@ static int halted(struct mhv_vcpu *vcpu)
 		WRITE_ONCE(vcpu->pv_unhalted, false);
 		mhv_request(vcpu, MHV_REQ_EVENT);
 	}
-	return MHV_RESUME;
-}
-
-static int signalled(struct mhv_vcpu *vcpu)
-{
-	vcpu->run->exit_reason = KVM_EXIT_INTR;
-	vcpu->stat.signal_exits++;
-	return -EINTR;
+	return serve_user_work(vcpu);
 }
 
 /* A userspace irqchip asked to be told when it may inject. */
@@ -698,12 +720,6 @@ static int run_loop(struct mhv_vcpu *vcpu)
 		if (unlikely(vcpu->run->request_interrupt_window) && wants_window(vcpu)) {
 			vcpu->run->exit_reason = KVM_EXIT_IRQ_WINDOW_OPEN;
 			return MHV_USER;
-		}
-		if (unlikely(user_work_pending())) {
-			if (signal_pending(current))
-				return signalled(vcpu);
-			if (mhv_user_mode_work())
-				return signalled(vcpu);
 		}
 	}
 }

@@ -49,7 +49,6 @@ struct mhv_backend mhv_kunit_backend = {
 	.vcpu_reset = nothing_reset,
 	.vcpu_put = nothing_vcpu,
 	.state_load = nothing_groups,
-	.state_store = nothing_groups,
 	.flush_tlb = nothing_vcpu,
 	.update_intercepts = nothing_vcpu,
 };

@@ -299,8 +299,12 @@ static const struct svm_exit *svm_exit_row(u32 code)
 int svm_handle_exit(struct mhv_vcpu *vcpu)
 {
 	u32 code = to_svm(vcpu)->vmcb->control.exit_code;
-	const struct svm_exit *row = svm_exit_row(code);
+	const struct svm_exit *row;
 
+	/* Not in the table of codes from 0 on, so called as what it is. */
+	if (code == SVM_EXIT_NPF)
+		return exit_npf(vcpu);
+	row = svm_exit_row(code);
 	if (unlikely(!row || !row->handle)) {
 		if (code == (u32)SVM_EXIT_ERR)
 			return mhv_exit_entry_failed(vcpu, code);

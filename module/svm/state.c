@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * State groups between the VMCB's save area and struct mhv_state.
- * Entered from the core through state_load() and state_store().
+ * Entered from the core through state_load(), and from svm_run().
  * vcpu->mutex held, the vCPU loaded; no other lock.
  * AMD APM volume 2, "VMCB State Save Area" and "Segment State in the VMCB".
  */
@@ -172,8 +172,14 @@ void svm_state_load(struct mhv_vcpu *vcpu, u32 groups)
 	/* GPR, RIP_FLAGS and INTR are copied at each exit; the CPU changes no other. */
 }
 
-/* The groups that an ordinary exit does not touch. */
-static noinline void store_rare(struct mhv_vcpu *vcpu, u32 groups)
+/**
+ * svm_state_store() - the reverse, of what svm_run() does not store itself
+ * @vcpu: the vCPU
+ * @groups: groups to copy to the VMCB; GPR and RIP_FLAGS are passed over
+ *
+ * Context: interrupts off, about to enter the guest.
+ */
+void svm_state_store(struct mhv_vcpu *vcpu, u32 groups)
 {
 	struct svm_vcpu *svm = to_svm(vcpu);
 	struct vmcb *vmcb = svm->vmcb;
@@ -229,22 +235,4 @@ static noinline void store_rare(struct mhv_vcpu *vcpu, u32 groups)
 		vmcb->control.tsc_offset = state->tsc_offset;
 		vmcb->control.clean &= ~SVM_CLEAN_INTERCEPTS;
 	}
-}
-
-/**
- * svm_state_store() - state_store of the ops table
- * @vcpu: the vCPU
- * @groups: groups to copy to the VMCB
- */
-void svm_state_store(struct mhv_vcpu *vcpu, u32 groups)
-{
-	struct vmcb_save_area *save = &to_svm(vcpu)->vmcb->save;
-
-	/* Four fields: storing them costs less than asking which changed. */
-	save->rax = vcpu->state.gpr[MHV_RAX];
-	save->rsp = vcpu->state.gpr[MHV_RSP];
-	save->rip = vcpu->state.rip;
-	save->rflags = vcpu->state.rflags;
-	if (unlikely(groups & ~(MHV_G_GPR | MHV_G_RIP_FLAGS)))
-		store_rare(vcpu, groups);
 }

@@ -773,6 +773,13 @@ static void svm_run(struct mhv_vcpu *vcpu)
 	struct vmcb_control_area *c = &vmcb->control;
 	struct mhv_state *state = &vcpu->state;
 
+	/* Four fields: storing them costs less than asking which changed. */
+	vmcb->save.rax = state->gpr[MHV_RAX];
+	vmcb->save.rsp = state->gpr[MHV_RSP];
+	vmcb->save.rip = state->rip;
+	vmcb->save.rflags = state->rflags;
+	if (unlikely(vcpu->dirty & ~(MHV_G_GPR | MHV_G_RIP_FLAGS)))
+		svm_state_store(vcpu, vcpu->dirty);
 	if (unlikely(svm->asid_gen != sc->asid_gen))
 		svm_new_asid(svm, sc);
 	if (unlikely(sc->tsc_aux != (u32)vcpu->tsc_aux) &&
@@ -883,7 +890,6 @@ struct mhv_backend mhv_svm_backend = {
 	.vcpu_load	= svm_vcpu_load,
 	.vcpu_put	= svm_vcpu_put,
 	.state_load	= svm_state_load,
-	.state_store	= svm_state_store,
 	.set_root	= svm_set_root,
 	.flush_tlb	= svm_flush_tlb,
 	.inject		= svm_inject,

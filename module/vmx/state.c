@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * State groups between the VMCS's guest-state area and struct mhv_state.
- * Entered from the core through state_load() and state_store().
+ * Entered from the core through state_load(), and from vmx_run().
  * vcpu->mutex held, the vCPU loaded; no other lock.
  * Intel SDM volume 3, "Guest-State Area" and "Checks on the Guest State Area".
  */
@@ -327,9 +327,11 @@ static noinline void store_rare(struct mhv_vcpu *vcpu, u32 groups)
 }
 
 /**
- * vmx_state_store() - state_store of the ops table
+ * vmx_state_store() - the reverse, before an entry
  * @vcpu: the vCPU
  * @groups: groups to copy to the VMCS
+ *
+ * Context: interrupts off.
  */
 void vmx_state_store(struct mhv_vcpu *vcpu, u32 groups)
 {

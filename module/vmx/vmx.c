@@ -853,6 +853,8 @@ static void vmx_run(struct mhv_vcpu *vcpu)
 	u64 debugctl;
 	u32 blocked;
 
+	if (vcpu->dirty)
+		vmx_state_store(vcpu, vcpu->dirty);
 	if (unlikely(!vmx->switched))
 		vmx_switch_to_guest(vmx);
 	if (unlikely(vmx->flush))
@@ -929,7 +931,6 @@ struct mhv_backend mhv_vmx_backend = {
 	.vcpu_load	= vmx_vcpu_load,
 	.vcpu_put	= vmx_vcpu_put,
 	.state_load	= vmx_state_load,
-	.state_store	= vmx_state_store,
 	.set_root	= vmx_set_root,
 	.flush_tlb	= vmx_flush_tlb,
 	.inject		= vmx_inject,

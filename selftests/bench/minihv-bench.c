@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * minihv-bench.c - what exits cost, in ticks of the host's TSC.
- * Entered as minihv-bench [--device DEV]; prints rows "name value".
+ * Entered as minihv-bench [--device DEV] [ROW]...; prints rows "name value", those named or all.
  * No locks: one thread.
  *
  * A guest does the same thing a few and then many times; the difference of the two runs,
@@ -221,10 +221,22 @@ static u64 min_of(u64 a, u64 b)
 	return a < b ? a : b;
 }
 
+static char **wanted;		/* rows, up to a NULL; none: all */
+
+static int is_wanted(const char *name)
+{
+	for (char **row = wanted; *row; row++)
+		if (!strcmp(*row, name))
+			return 1;
+	return !*wanted;
+}
+
 static void measure(const char *name, void (*guest)(u64), void (*prepare)(void))
 {
 	u64 few = ~0ULL, many = ~0ULL;
 
+	if (!is_wanted(name))
+		return;
 	timed(guest, prepare, FEW);
 	for (int i = 0; i < ROUNDS; i++) {
 		few = min_of(few, timed(guest, prepare, FEW));
@@ -321,13 +333,19 @@ static int is_amd(void)
 
 int main(int argc, char **argv)
 {
+	const char *device = getenv("DEV") ? getenv("DEV") : "/dev/minihv";
 	int irqchip;
 
-	if (argc != 1 && (argc != 3 || strcmp(argv[1], "--device"))) {
-		fprintf(stderr, "Usage: minihv-bench [--device DEV]\n");
+	wanted = argv + 1;
+	if (argc > 2 && !strcmp(argv[1], "--device")) {
+		device = argv[2];
+		wanted += 2;
+	}
+	if (*wanted && **wanted == '-') {
+		fprintf(stderr, "Usage: minihv-bench [--device DEV] [ROW]...\n");
 		return 2;
 	}
-	test_setup(argc == 3 ? argv[2] : getenv("DEV") ? getenv("DEV") : "/dev/minihv");
+	test_setup(device);
 	irqchip = dev_cap(KVM_CAP_IRQCHIP) > 0;
 	make_guest(irqchip);
 	vcpu_long(vcpu, (void *)cpuid_guest, FEW);
@@ -352,6 +370,7 @@ int main(int argc, char **argv)
 		measure("lapic_timer", timer_guest, NULL);
 	if (irqchip)
 		measure("self_ipi", self_ipi_guest, NULL);
-	creation(irqchip);
+	if (!*wanted)
+		creation(irqchip);
 	return 0;
 }
