@@ -766,6 +766,16 @@ static int delivery_failed(struct mhv_vcpu *vcpu, const struct mhv_npf_exit *npf
 	return mhv_internal_error(vcpu, KVM_INTERNAL_ERROR_DELIVERY_EV, ARRAY_SIZE(data), data);
 }
 
+/* A device's: no slot has it. */
+static int mmio(struct mhv_vcpu *vcpu, const struct mhv_npf_exit *npf)
+{
+	vcpu->stat.mmio_exits++;
+	/* A stack or a table of the guest's is there, not an operand. */
+	if (unlikely(vcpu->reinject.type))
+		return delivery_failed(vcpu, npf);
+	return mhv_emulate_mmio(vcpu, npf->gpa, npf->access, npf->insn, npf->ninsn);
+}
+
 /**
  * mhv_exit_npf() - a nested page fault
  * @vcpu: the vCPU
@@ -784,18 +794,12 @@ int mhv_exit_npf(struct mhv_vcpu *vcpu, const struct mhv_npf_exit *npf)
 	trace_mhv_page_fault(vcpu->id, vcpu->state.rip, npf->gpa, npf->access);
 	idx = srcu_read_lock(&vcpu->vm->srcu);
 	r = mhv_mmu_fault(vcpu, npf->gpa, npf->access);
+	if (r == MHV_FAULT_MMIO)
+		r = mmio(vcpu, npf);
+	else if (r == MHV_FAULT_FIXED || r == -EINTR || r == -EAGAIN)
+		r = MHV_RESUME;		/* the loop sees the signal */
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
-	if (r == MHV_FAULT_MMIO) {
-		vcpu->stat.mmio_exits++;
-		/* A stack or a table of the guest's is there, not an operand. */
-		if (unlikely(vcpu->reinject.type))
-			return delivery_failed(vcpu, npf);
-		return mhv_emulate_mmio(vcpu, npf->gpa, npf->access, npf->insn,
-					npf->ninsn);
-	}
-	if (r == -EINTR || r == -EAGAIN)
-		return MHV_RESUME;	/* the loop sees the signal */
-	return r < 0 ? r : MHV_RESUME;
+	return r;
 }
 
 /* ---- events of the CPU itself ---- */

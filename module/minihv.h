@@ -392,6 +392,7 @@ struct mhv_vcpu {
 	struct mhv_lapic *lapic;	/* [I] NULL without one in the kernel */
 	struct mhv_vapic vapic;		/* [v] */
 
+	u32 bus_hint[MHV_NR_BUSES];	/* [v] where the last access of each was found */
 	int (*complete)(struct mhv_vcpu *vcpu);	/* [v] finishes a user exit */
 	struct mhv_pio pio;		/* [v] */
 	struct mhv_emul *emul;		/* [I] */

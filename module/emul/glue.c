@@ -111,24 +111,36 @@ int glue_fail(struct mhv_emul *e)
 }
 
 /*
+ * As words: what follows the instruction is compared with it, and as a rule has not changed
+ * either.
+ */
+static bool same_bytes(const struct mhv_emul *e)
+{
+	const u64 *a = (const u64 *)e->bytes, *b = (const u64 *)e->decoded;
+
+	BUILD_BUG_ON(sizeof(e->bytes) != 2 * sizeof(*a) || sizeof(e->decoded) != 2 * sizeof(*b));
+	return e->nbytes == e->decoded_len && a[0] == b[0] && a[1] == b[1];
+}
+
+/*
  * A driver comes back to its few instructions again and again: the last one
  * that was decoded is taken as it is if these are its bytes.
  */
 static int decode(struct mhv_emul *e, enum emul_mode mode)
 {
 	unsigned int flags = mhv_backend->caps.decode_flags;
-	unsigned int len = e->decoded_len;
 	int r;
 
 	if (mode == EMUL_MODE_REAL && e->vcpu->state.seg[MHV_CS].attr & MHV_SEG_DB)
 		flags |= EMUL_DEC_CODE32;
-	if (len && len <= e->nbytes && e->ctx.insn.mode == mode && e->decoded_flags == flags &&
-	    !memcmp(e->decoded, e->bytes, len))
+	if (same_bytes(e) && e->ctx.insn.mode == mode && e->decoded_flags == flags)
 		return EMUL_OK;
 	r = emul_decode(&e->ctx.insn, e->bytes, e->nbytes, mode, flags);
 	e->decoded_flags = flags;
-	e->decoded_len = r ? 0 : e->ctx.insn.length;
+	e->decoded_len = r ? 0 : e->nbytes;
 	memcpy(e->decoded, e->bytes, sizeof(e->decoded));
+	if (!r)
+		glue_classify(e);
 	return r;
 }
 
@@ -307,7 +319,7 @@ int glue_finish(struct mhv_emul *e, int r)
  * glue_execute() - execute the decoded instruction, from its beginning
  * @e: the emulator
  *
- * Context: may sleep, vm->srcu not held.
+ * Context: may sleep, vm->srcu held or not.
  * Return: MHV_RESUME or MHV_USER.
  */
 int glue_execute(struct mhv_emul *e)

@@ -17,6 +17,9 @@
 #define LOG_RESERVE	10	/* one string iteration: 2 operands of 32 bytes, crossing */
 #define MAX_POSTED	52	/* of FXSAVE */
 
+/* struct mhv_emul's @move: MOV between a register or an immediate and memory; MOVZX from memory. */
+enum glue_move { GLUE_NO_MOVE, GLUE_LOAD, GLUE_STORE };
+
 /* One access to a device, done. */
 struct mmio_access {
 	gpa_t gpa;
@@ -30,11 +33,13 @@ struct mmio_access {
  * @ctx: the instruction
  * @vcpu: whose
  * @rip: where the instruction stands
- * @bytes: the instruction, for an error exit
+ * @bytes: the instruction, and what follows it, as words to be compared
  * @nbytes: how many were fetched
- * @decoded: bytes of the instruction in ctx->insn
- * @decoded_len: how many; 0: none
+ * @decoded: @bytes of the instruction in ctx->insn
+ * @decoded_len: @nbytes of it; 0: none
  * @decoded_flags: EMUL_DEC_* that they were decoded with
+ * @one_operand: that instruction accesses memory once, at one operand
+ * @move: whether it is a plain move
  * @hint_valid: the CPU told which address the memory operand has
  * @hint: that address
  * @hint_write: the CPU has checked that it may be written, not only read
@@ -50,7 +55,6 @@ struct mmio_access {
  * @pio_out: vcpu->pio_data has what an OUTS or OUT wrote, for userspace
  * @queued: a fault that is pending already, not in ctx->fault
  * @simple: a plain move, done by simple_move()
- * @store: it is to memory
  * @halt: the instruction was HLT
  * @hypercall: it was a hypercall
  */
@@ -58,11 +62,13 @@ struct mhv_emul {
 	struct emul_ctx ctx;
 	struct mhv_vcpu *vcpu;
 	u64 rip;
-	u8 bytes[EMUL_MAX_INSN] __aligned(4);
+	u8 bytes[16] __aligned(8);	/* EMUL_MAX_INSN and a zero */
 	u8 nbytes;
-	u8 decoded[EMUL_MAX_INSN] __aligned(4);
+	u8 decoded[16] __aligned(8);
 	u8 decoded_len;
 	u8 decoded_flags;
+	bool one_operand;
+	u8 move;
 	bool hint_valid;
 	bool hint_write;
 	gpa_t hint;
@@ -82,7 +88,6 @@ struct mhv_emul {
 	bool pio_out;
 	bool queued;
 	bool simple;
-	bool store;
 	bool halt;
 	bool hypercall;
 };
@@ -95,6 +100,7 @@ int glue_switch_task(struct mhv_emul *e, const struct emul_task *task, u64 next_
 int glue_fail(struct mhv_emul *e);
 
 /* glue_mmio.c */
+void glue_classify(struct mhv_emul *e);
 int glue_device_read(struct mhv_emul *e, gpa_t gpa, void *data, unsigned int len);
 int glue_device_write(struct mhv_emul *e, gpa_t gpa, const void *data, unsigned int len);
 int glue_next_posted(struct mhv_emul *e);

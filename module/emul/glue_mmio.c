@@ -101,6 +101,27 @@ int glue_device_read(struct mhv_emul *e, gpa_t gpa, void *data, unsigned int len
 	return EMUL_OK;
 }
 
+/* A write that has not been made yet.  Returns as glue_device_write(). */
+static int write_once(struct mhv_emul *e, gpa_t gpa, u64 val, unsigned int len)
+{
+	struct mhv_vcpu *vcpu = e->vcpu;
+	struct mmio_access *a;
+
+	trace_mhv_mmio(MHV_TRACE_MMIO_WRITE, len, gpa, val);
+	if (vcpu->lapic && !mhv_lapic_mmio_write(vcpu, gpa, len, &val))
+		return EMUL_OK;
+	if (!mhv_iobus_write(vcpu, MHV_BUS_MMIO, gpa, len, &val))
+		return EMUL_OK;
+	if (e->nposted >= MAX_POSTED)
+		return EMUL_UNHANDLEABLE;
+	a = &e->posted[e->nposted++];
+	a->gpa = gpa;
+	a->len = len;
+	a->data = val;
+	e->ctx.stop = true;
+	return EMUL_OK;
+}
+
 /**
  * glue_device_write() - write to a device, or note that userspace is to see it
  * @e: the emulator
@@ -112,8 +133,6 @@ int glue_device_read(struct mhv_emul *e, gpa_t gpa, void *data, unsigned int len
  */
 int glue_device_write(struct mhv_emul *e, gpa_t gpa, const void *data, unsigned int len)
 {
-	struct mhv_vcpu *vcpu = e->vcpu;
-	struct mmio_access *a;
 	u64 val;
 
 	if (log_next(e, gpa, len, true))
@@ -121,20 +140,8 @@ int glue_device_write(struct mhv_emul *e, gpa_t gpa, const void *data, unsigned 
 	if (unlikely(e->nlog >= LOG_ENTRIES))
 		return EMUL_UNHANDLEABLE;
 	val = to_word(data, len);
-	trace_mhv_mmio(MHV_TRACE_MMIO_WRITE, len, gpa, val);
 	log_add(e, gpa, len, true, val);
-	if (vcpu->lapic && !mhv_lapic_mmio_write(vcpu, gpa, len, data))
-		return EMUL_OK;
-	if (!mhv_iobus_write(vcpu, MHV_BUS_MMIO, gpa, len, data))
-		return EMUL_OK;
-	if (e->nposted >= MAX_POSTED)
-		return EMUL_UNHANDLEABLE;
-	a = &e->posted[e->nposted++];
-	a->gpa = gpa;
-	a->len = len;
-	a->data = val;
-	e->ctx.stop = true;
-	return EMUL_OK;
+	return write_once(e, gpa, val, len);
 }
 
 /* ---- leaving to userspace, and coming back ---- */
@@ -255,37 +262,59 @@ static bool is_flat(struct mhv_emul *e)
 	return e->vcpu->state.seg[e->ctx.insn.mem.seg].limit == U32_MAX;
 }
 
+/* The plain moves. */
+static enum glue_move move_of(const struct emul_insn *insn)
+{
+	if (insn->mode != EMUL_MODE_LONG && insn->mode != EMUL_MODE_PROT32)
+		return GLUE_NO_MOVE;
+	if (insn->map == EMUL_MAP_0F)
+		return insn->opcode == 0xb6 || insn->opcode == 0xb7 ? GLUE_LOAD : GLUE_NO_MOVE;
+	if (insn->opcode >= 0x88 && insn->opcode <= 0x8b)
+		return insn->opcode & 2 ? GLUE_LOAD : GLUE_STORE;
+	if (insn->opcode >= 0xa0 && insn->opcode <= 0xa3)
+		return insn->opcode & 2 ? GLUE_STORE : GLUE_LOAD;
+	return insn->opcode == 0xc6 || insn->opcode == 0xc7 ? GLUE_STORE : GLUE_NO_MOVE;
+}
+
+/*
+ * Does the instruction have one memory operand that is accessed once, so that
+ * the faulting address must be its?  Moves and ALU forms, not strings and
+ * stack operations, which have two.
+ */
+static bool one_operand(const struct emul_insn *insn)
+{
+	if (!insn->has_mem || insn->enc != EMUL_ENC_LEGACY)
+		return false;
+	if (insn->map == EMUL_MAP_1B)
+		return insn->opcode < 0x40 || (insn->opcode >= 0x80 && insn->opcode <= 0x8b) ||
+		       (insn->opcode >= 0xa0 && insn->opcode <= 0xa3) ||
+		       insn->opcode == 0xc6 || insn->opcode == 0xc7;
+	return insn->map == EMUL_MAP_0F && (insn->opcode & 0xf6) == 0xb6;
+}
+
+/**
+ * glue_classify() - what mhv_emulate_mmio() has to know of an instruction, once for all times
+ * @e: the emulator, which has just decoded it
+ */
+void glue_classify(struct mhv_emul *e)
+{
+	e->one_operand = one_operand(&e->ctx.insn);
+	e->move = e->one_operand ? move_of(&e->ctx.insn) : GLUE_NO_MOVE;
+}
+
 /*
  * What drivers do to registers of devices is nearly always a plain move, and
  * the CPU has checked its segment, its page and its privilege before it
- * reported the address: what is left is to move the data.  MOV between a
- * register or an immediate and memory, and MOVZX from memory.
+ * reported the address: what is left is to move the data.
  */
 static bool is_simple_move(struct mhv_emul *e)
 {
-	const struct emul_insn *insn = &e->ctx.insn;
-	unsigned int len = insn->op_bytes;
-
-	if (!e->hint_valid || (insn->mode != EMUL_MODE_LONG && insn->mode != EMUL_MODE_PROT32) ||
-	    offset_in_page(e->hint) + len > PAGE_SIZE || !is_flat(e))
+	/* Other code may have come there since: what was checked must be what is done. */
+	if (!e->hint_valid || e->move != (e->hint_write ? GLUE_STORE : GLUE_LOAD) || !is_flat(e))
 		return false;
 	/* The start of a page may be the second half of an operand. */
-	if (!offset_in_page(e->hint) && !starts_page(e))
-		return false;
-	if (insn->map == EMUL_MAP_0F) {
-		e->store = false;
-		return (insn->opcode == 0xb6 || insn->opcode == 0xb7) && !e->hint_write;
-	}
-	if (insn->opcode >= 0x88 && insn->opcode <= 0x8b)
-		e->store = !(insn->opcode & 2);
-	else if (insn->opcode >= 0xa0 && insn->opcode <= 0xa3)
-		e->store = insn->opcode & 2;
-	else if (insn->opcode == 0xc6 || insn->opcode == 0xc7)
-		e->store = true;
-	else
-		return false;
-	/* Other code may have come there since: what was checked must be what is done. */
-	return e->store == e->hint_write;
+	return offset_in_page(e->hint) + e->ctx.insn.op_bytes <= PAGE_SIZE &&
+	       (offset_in_page(e->hint) || starts_page(e));
 }
 
 /* AH to BH are the second bytes of the first four registers, without REX. */
@@ -325,13 +354,14 @@ static void move_result(struct mhv_vcpu *vcpu, const struct emul_insn *insn,
 	}
 }
 
-/* vm->srcu is held: as a rule it still is for the fetch. */
+/* vm->srcu is held. */
 static int simple_move(struct mhv_emul *e)
 {
 	const struct emul_insn *insn = &e->ctx.insn;
 	struct mhv_vcpu *vcpu = e->vcpu;
 	bool wide = insn->opcode & 1, movzx = insn->map == EMUL_MAP_0F;
 	unsigned int len = !wide ? 1 : movzx ? 2 : insn->op_bytes;
+	bool store = e->move == GLUE_STORE;
 	u64 val = 0;
 	int r;
 
@@ -340,9 +370,10 @@ static int simple_move(struct mhv_emul *e)
 	e->nposted = 0;
 	e->next_posted = 0;
 	mhv_state_need(vcpu, MHV_G_GPR | MHV_G_RIP_FLAGS);
-	if (e->store) {
-		val = move_source(vcpu, insn, len);
-		r = glue_device_write(e, e->hint, &val, len);
+	/* A store is made but once: only a load is begun anew with userspace's answer. */
+	if (store) {
+		val = move_source(vcpu, insn, len) & GENMASK_ULL(8 * len - 1, 0);
+		r = write_once(e, e->hint, val, len);
 	} else {
 		r = glue_device_read(e, e->hint, &val, len);
 	}
@@ -350,33 +381,17 @@ static int simple_move(struct mhv_emul *e)
 		return glue_ask_userspace(e);
 	if (r)
 		return glue_fail(e);
-	if (!e->store)
+	if (!store)
 		move_result(vcpu, insn, len, val);
 	r = mhv_skip(vcpu, vcpu->state.rip + insn->length);
 	return e->nposted ? glue_next_posted(e) : r;
-}
-
-/*
- * Does the instruction have one memory operand that is accessed once, so that
- * the faulting address must be its?  Moves and ALU forms, not strings and
- * stack operations, which have two.
- */
-static bool one_operand(const struct emul_insn *insn)
-{
-	if (!insn->has_mem || insn->enc != EMUL_ENC_LEGACY)
-		return false;
-	if (insn->map == EMUL_MAP_1B)
-		return insn->opcode < 0x40 || (insn->opcode >= 0x80 && insn->opcode <= 0x8b) ||
-		       (insn->opcode >= 0xa0 && insn->opcode <= 0xa3) ||
-		       insn->opcode == 0xc6 || insn->opcode == 0xc7;
-	return insn->map == EMUL_MAP_0F && (insn->opcode & 0xf6) == 0xb6;
 }
 
 /* The instruction is known: note what it accesses.  Is it a simple move? */
 static bool decoded(struct mhv_emul *e, gpa_t gpa, u64 access)
 {
 	/* The CPU checked the guest's tables for just this access. */
-	if (!(access & MHV_ACC_GUEST_TABLE) && one_operand(&e->ctx.insn)) {
+	if (!(access & MHV_ACC_GUEST_TABLE) && e->one_operand) {
 		e->hint_valid = true;
 		e->hint_write = access & MHV_ACC_WRITE;
 		e->hint = gpa;
@@ -412,14 +427,14 @@ static int fetch_fails(struct mhv_vcpu *vcpu)
  * @bytes: the instruction if the CPU reported it, or NULL
  * @n: how many bytes of it
  *
- * Context: process, may sleep, vm->srcu not held.
+ * Context: process, may sleep, vm->srcu held.
  * Return: MHV_RESUME or MHV_USER.
  */
 int mhv_emulate_mmio(struct mhv_vcpu *vcpu, gpa_t gpa, u64 access,
 		     const u8 *bytes, unsigned int n)
 {
 	struct mhv_emul *e = vcpu->emul;
-	int idx, r;
+	int r;
 
 	vcpu->stat.emulations++;
 	e->nlog = 0;
@@ -427,14 +442,9 @@ int mhv_emulate_mmio(struct mhv_vcpu *vcpu, gpa_t gpa, u64 access,
 	e->hint_valid = false;
 	if (access & MHV_ACC_FETCH)
 		return fetch_fails(vcpu);
-	idx = srcu_read_lock(&vcpu->vm->srcu);
 	r = glue_fetch_decode(e, bytes, n);
-	if (r == EMUL_OK && decoded(e, gpa, access)) {
-		r = simple_move(e);
-		srcu_read_unlock(&vcpu->vm->srcu, idx);
-		return r;
-	}
-	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	if (r == EMUL_OK && decoded(e, gpa, access))
+		return simple_move(e);
 	if (r == EMUL_FAULT)
 		return MHV_RESUME;
 	return r ? glue_fail(e) : glue_execute(e);

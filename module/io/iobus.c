@@ -166,6 +166,19 @@ static unsigned int iobus_upper_bound(const struct mhv_iobus *bus, gpa_t addr)
 	return low;
 }
 
+/* The same; as a rule, a vCPU accesses the device that it has accessed last. */
+static __always_inline unsigned int iobus_find(const struct mhv_iobus *bus, gpa_t addr, u32 *hint)
+{
+	unsigned int n = *hint;
+
+	if (n && n <= bus->nr && bus->range[n - 1].addr <= addr &&
+	    (n == bus->nr || bus->range[n].addr > addr))
+		return n;
+	n = iobus_upper_bound(bus, addr);
+	*hint = n;
+	return n;
+}
+
 /*
  * The device that takes an access, of those below *@i, or NULL.  A device
  * takes what lies wholly inside of it, or begins where it is if it has no
@@ -205,7 +218,7 @@ static __always_inline struct mhv_iodev *iobus_next(const struct mhv_iobus *bus,
 int mhv_iobus_read(struct mhv_vcpu *vcpu, enum mhv_bus bus, gpa_t addr, int len, void *data)
 {
 	const struct mhv_iobus *b = READ_ONCE(vcpu->vm->buses[bus]);
-	unsigned int i = iobus_upper_bound(b, addr);
+	unsigned int i = iobus_find(b, addr, &vcpu->bus_hint[bus]);
 	struct mhv_iodev *dev;
 
 	while ((dev = iobus_next(b, &i, addr, len)))
@@ -229,7 +242,7 @@ int mhv_iobus_write(struct mhv_vcpu *vcpu, enum mhv_bus bus, gpa_t addr, int len
 		    const void *data)
 {
 	const struct mhv_iobus *b = READ_ONCE(vcpu->vm->buses[bus]);
-	unsigned int i = iobus_upper_bound(b, addr);
+	unsigned int i = iobus_find(b, addr, &vcpu->bus_hint[bus]);
 	struct mhv_iodev *dev;
 
 	while ((dev = iobus_next(b, &i, addr, len)))

@@ -408,6 +408,32 @@ static int fault_failed(const struct fault *f, int r)
 	}
 }
 
+/* A fault in a slot.  @slots is the generation that it was found in. */
+static noinline int memory_fault(struct mhv_vm *vm, struct mhv_memslots *slots,
+				 const struct mhv_memslot *slot, gfn_t gfn, u32 access)
+{
+	unsigned int tries = 0;
+	struct fault f;
+	int r;
+
+	f.vm = vm;
+	f.gfn = gfn;
+	f.slots = slots;
+	f.slot = slot;
+	f.write = access & MHV_ACC_WRITE;
+	f.fetch = access & MHV_ACC_FETCH;
+	f.nr_tables = 0;
+	f.hva = mhv_slot_hva(slot, gfn);
+	do {
+		r = fault_try(&f);
+	} while (unlikely(r == -EAGAIN || r == -ESTALE || r == -ENOSPC) &&
+		 ++tries < MAX_TRIES && READ_ONCE(f.vm->slots) == f.slots);
+
+	while (unlikely(f.nr_tables))
+		free_page((unsigned long)f.tables[--f.nr_tables]);
+	return likely(r >= 0) ? r : fault_failed(&f, r);
+}
+
 /**
  * mhv_mmu_fault - handle a nested page fault
  * @vcpu: the vCPU
@@ -426,28 +452,12 @@ static int fault_failed(const struct fault *f, int r)
  */
 int mhv_mmu_fault(struct mhv_vcpu *vcpu, gpa_t gpa, u32 access)
 {
-	unsigned int tries = 0;
-	struct fault f;
-	int r;
+	struct mhv_memslots *slots = READ_ONCE(vcpu->vm->slots);
+	const struct mhv_memslot *slot = mhv_slots_find(slots, gpa >> PAGE_SHIFT);
 
-	f.vm = vcpu->vm;
-	f.gfn = gpa >> PAGE_SHIFT;
-	f.slots = READ_ONCE(f.vm->slots);
-	f.slot = mhv_slots_find(f.slots, f.gfn);
-	f.write = access & MHV_ACC_WRITE;
-	f.fetch = access & MHV_ACC_FETCH;
-	f.nr_tables = 0;
-	if (!f.slot || (f.write && (f.slot->flags & KVM_MEM_READONLY)))
+	if (!slot || (access & MHV_ACC_WRITE && slot->flags & KVM_MEM_READONLY))
 		return MHV_FAULT_MMIO;
-	f.hva = mhv_slot_hva(f.slot, f.gfn);
-	do {
-		r = fault_try(&f);
-	} while (unlikely(r == -EAGAIN || r == -ESTALE || r == -ENOSPC) &&
-		 ++tries < MAX_TRIES && READ_ONCE(f.vm->slots) == f.slots);
-
-	while (unlikely(f.nr_tables))
-		free_page((unsigned long)f.tables[--f.nr_tables]);
-	return likely(r >= 0) ? r : fault_failed(&f, r);
+	return memory_fault(vcpu->vm, slots, slot, gpa >> PAGE_SHIFT, access);
 }
 
 /* ---- bits of entries ---- */

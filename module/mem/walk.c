@@ -199,12 +199,39 @@ int mhv_walk(struct mhv_vcpu *vcpu, gva_t linear, u32 access, struct mhv_walk *w
 	}
 }
 
-/* Where the VMM has a guest-physical address, or 0.  Calls nothing. */
-static __always_inline unsigned long quick_hva(struct mhv_memslots *slots, gpa_t gpa)
-{
-	const struct mhv_memslot *slot = mhv_slots_find(slots, gpa >> PAGE_SHIFT);
+/**
+ * struct stretch - the guest memory of one slot, in bytes
+ * @base: its first guest-physical address
+ * @size: how many; 0: of no slot yet
+ * @hva: where the VMM has @base
+ */
+struct stretch {
+	gpa_t base;
+	u64 size;
+	unsigned long hva;
+};
 
-	return likely(slot) ? mhv_slot_hva(slot, gpa >> PAGE_SHIFT) + offset_in_page(gpa) : 0;
+/*
+ * Where the VMM has a guest-physical address.  @s is where the last one was: code and the tables
+ * that lead to it are in one slot, as a rule.  Calls nothing.
+ *
+ * Returns: whether there is memory.
+ */
+static __always_inline bool quick_hva(struct mhv_memslots *slots, gpa_t gpa, struct stretch *s,
+				      unsigned long *hva)
+{
+	if (unlikely(gpa - s->base >= s->size)) {
+		const struct mhv_memslot *slot = mhv_slots_find(slots, gpa >> PAGE_SHIFT);
+
+		if (!slot)
+			return false;
+		s->base = slot->base << PAGE_SHIFT;
+		s->size = (u64)slot->npages << PAGE_SHIFT;
+		s->hva = slot->hva;
+	}
+	/* A guest's choice: bounded also when the CPU speculates past the check. */
+	*hva = s->hva + array_index_nospec(gpa - s->base, s->size);
+	return true;
 }
 
 #define USER_PTR(type, addr)	((const type __user *)(addr))
@@ -224,13 +251,14 @@ static __always_inline bool fetch_quick(struct mhv_vcpu *vcpu, u64 linear, u8 *b
 	struct mhv_memslots *slots = READ_ONCE(vcpu->vm->slots);
 	u64 pte = vcpu->state.cr3, mask;
 	unsigned int shift = vcpu->state.cr4 & PG_CR4_LA57 ? 57 : 48;
+	struct stretch memory = {};
 	unsigned long from;
 
 	__uaccess_begin_nospec();
 	do {
 		shift -= 9;
-		from = quick_hva(slots, (pte & GPTE_ADDR) | ((linear >> shift) & 511) << 3);
-		if (!from)
+		if (!quick_hva(slots, (pte & GPTE_ADDR) | ((linear >> shift) & 511) << 3,
+			       &memory, &from))
 			goto fail;
 		unsafe_get_user(pte, USER_PTR(u64, from), fail);
 		if (!(pte & GPTE_P))
@@ -238,8 +266,7 @@ static __always_inline bool fetch_quick(struct mhv_vcpu *vcpu, u64 linear, u8 *b
 	} while (shift > PAGE_SHIFT && !(pte & GPTE_PS));
 
 	mask = BIT_ULL(shift) - 1;
-	from = quick_hva(slots, (pte & GPTE_ADDR & ~mask) | (linear & mask));
-	if (!from)
+	if (!quick_hva(slots, (pte & GPTE_ADDR & ~mask) | (linear & mask), &memory, &from))
 		goto fail;
 	if (n >= 8) {
 		unsafe_get_user(*(u64 *)buf, USER_PTR(u64, from), fail);
@@ -269,15 +296,6 @@ static noinline int fetch_slow(struct mhv_vcpu *vcpu, u64 linear, u8 *buf,
 	return mhv_gmem_read(vcpu->vm, walk->gpa, buf, n) ? -ENXIO : 0;
 }
 
-static int fetch_page(struct mhv_vcpu *vcpu, u64 linear, u8 *buf, unsigned int n,
-		      struct mhv_walk *walk)
-{
-	mhv_state_need(vcpu, MHV_G_CR | MHV_G_EFER);
-	if (likely((vcpu->state.efer & PG_EFER_LMA) && fetch_quick(vcpu, linear, buf, n)))
-		return 0;
-	return fetch_slow(vcpu, linear, buf, n, walk);
-}
-
 /**
  * mhv_fetch - read the bytes of the instruction that the vCPU has just executed
  * @vcpu: the vCPU, loaded
@@ -299,20 +317,19 @@ static int fetch_page(struct mhv_vcpu *vcpu, u64 linear, u8 *buf, unsigned int n
 int mhv_fetch(struct mhv_vcpu *vcpu, gva_t linear, u8 *buf, unsigned int len,
 	      struct mhv_walk *walk)
 {
-	unsigned int n = PAGE_SIZE - offset_in_page(linear);
+	unsigned int n = min_t(unsigned int, len, PAGE_SIZE - offset_in_page(linear));
 	int r;
 
 	walk->faulted = false;
-	if (likely(n >= len))
-		n = len;
-	r = fetch_page(vcpu, linear, buf, n, walk);
-	if (unlikely(r))
-		return r;
+	mhv_state_need(vcpu, MHV_G_CR | MHV_G_EFER);
+	if (unlikely(!(vcpu->state.efer & PG_EFER_LMA) || !fetch_quick(vcpu, linear, buf, n))) {
+		r = fetch_slow(vcpu, linear, buf, n, walk);
+		if (r)
+			return r;
+	}
 	if (likely(n == len))
 		return len;
-	if (fetch_page(vcpu, linear + n, buf + n, len - n, walk))
-		return n;
-	return len;
+	return fetch_slow(vcpu, linear + n, buf + n, len - n, walk) ? n : len;
 }
 
 /**
