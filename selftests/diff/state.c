@@ -528,7 +528,7 @@ static void misc(struct diff *d)
  * What KVM_SET_VCPU_EVENTS, KVM_INTERRUPT and KVM_SET_MP_STATE can say together, and cannot be: of
  * an exception, an NMI and an interrupt that were all being delivered KVM loses all but the first,
  * and leaves a vCPU halted for which one is. An NMI wakes one up, be it masked or taken back. An
- * NMI that waits for an exception or a shadow it holds back for one instruction more.
+ * NMI that waits for an exception, an interrupt or a shadow it holds back for longer.
  */
 void settle_events(struct diff *d)
 {
@@ -542,7 +542,7 @@ void settle_events(struct diff *d)
 	nmi = e.nmi.pending;
 	if ((exception && (e.interrupt.injected || e.nmi.injected)) ||
 	    (e.nmi.injected && e.interrupt.injected) ||
-	    (e.nmi.pending && (exception || e.interrupt.shadow))) {
+	    (e.nmi.pending && (exception || e.interrupt.injected || e.interrupt.shadow))) {
 		e.interrupt.injected &= !exception && !e.nmi.injected;
 		e.nmi.injected &= !exception;
 		e.nmi.pending = 0;
