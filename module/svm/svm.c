@@ -500,7 +500,7 @@ static void svm_inject(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
 	struct vmcb_control_area *c = &svm->vmcb->control;
 
 	c->event_inj = SVM_EVTINJ_VALID | type[ev->type] | ev->vector;
-	c->event_inj_err = ev->error;
+	c->event_inj_err = ev->has_error ? ev->error : 0;
 	if (ev->has_error)
 		c->event_inj |= SVM_EVTINJ_VALID_ERR;
 	if (ev->type == MHV_EV_NMI) {
