@@ -128,6 +128,37 @@ TEST(foreign)
 	EXPECT_EQ(code[2], other);
 }
 
+#define RO_VA	0x8000000000ULL
+
+static void on_write(struct isr_frame *frame)
+{
+	guest_sync(frame->vector);
+	guest_done();
+}
+
+static void read_only_guest(void)
+{
+	isr_table[14] = on_write;
+	((void (*)(void))RO_VA)();
+	guest_sync(0);
+	guest_done();
+}
+
+/* Code that the guest cannot write is not patched: it is served as it is, or KVM raises #PF. */
+TEST(foreign_in_read_only_code)
+{
+	bool amd = guest_cpuid(0, 0).b != 0x756e6547;
+	struct vcpu *vcpu = guest_new_irqchip(read_only_guest);
+	u8 *code = vcpu->vm->ram + GUEST_FREE, own = amd ? 0xc1 : 0xd9;
+
+	/* mov $1, %eax; the hypercall; ret */
+	memcpy(code, "\xb8\x01\x00\x00\x00\x0f\x01\x00\xc3", 9);
+	code[7] = own;
+	vm_map(vcpu->vm, RO_VA, GUEST_FREE, PTE_P);
+	EXPECT_EQ(run_sync(vcpu), on_minihv() ? 0 : 14);
+	EXPECT_EQ(code[7], own);
+}
+
 static void on_gp(struct isr_frame *frame)
 {
 	guest_sync(frame->rip == USER_VA + 5 ? frame->vector : 0);

@@ -146,6 +146,40 @@ TEST(kick_is_saved)
 	EXPECT_EQ(state.mp_state, KVM_MP_STATE_RUNNABLE);
 }
 
+static void stray_kicks(u64 id)
+{
+	static const u64 nobody[] = { 99, 256, 0x10000, 0x7fffffff };
+
+	(void)id;
+	for (u64 i = 0; i < ARRAY_SIZE(nobody); i++)
+		GUEST_EXPECT_EQ(call(KVM_HC_KICK_CPU, 0, nobody[i], 0, 0), 0);
+	guest_done();
+}
+
+/* A kick of an id that nobody has wakes nobody, the first vCPU neither. */
+TEST(kick_of_nobody)
+{
+	struct kvm_mp_state state = { .mp_state = KVM_MP_STATE_RUNNABLE };
+	struct vm *vm = vm_new_irqchip();
+	struct kvm_lapic_state lapic;
+	struct vcpu *other, *kicks;
+
+	need_feature(KVM_FEATURE_PV_UNHALT);
+	other = vcpu_new(vm, 0);
+	kicks = vcpu_new(vm, 1);
+	vcpu_cpuid(kicks);
+	vcpu_long(kicks, stray_kicks, 1);
+	xioctl(kicks->fd, KVM_SET_MP_STATE, &state);
+	xioctl(other->fd, KVM_GET_LAPIC, &lapic);
+	lapic.regs[APIC_SPIV + 1] |= 1;
+	xioctl(other->fd, KVM_SET_LAPIC, &lapic);
+	state.mp_state = KVM_MP_STATE_HALTED;
+	xioctl(other->fd, KVM_SET_MP_STATE, &state);
+	run_done(kicks);
+	xioctl(other->fd, KVM_GET_MP_STATE, &state);
+	EXPECT_EQ(state.mp_state, KVM_MP_STATE_HALTED);
+}
+
 TEST(kick)
 {
 	need_feature(KVM_FEATURE_PV_UNHALT);
