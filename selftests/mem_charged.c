@@ -23,7 +23,7 @@
 #define HUGE		(16 * GIB)
 #define HUGE_BITMAP	(HUGE / 4096 / 8)
 
-#define LEAK		(3 << 19)	/* less than 150 vCPUs take */
+#define LEAK		(3 << 19)	/* less than 150 vCPUs or VMs take */
 
 static char group[64];
 
@@ -123,10 +123,9 @@ TEST(tables_are_charged)
 	rmdir(group);
 }
 
-/* A vCPU that gets no descriptor leaves nothing behind, however often it is tried. */
-TEST(failed_vcpus)
+/* @cmd finds no descriptor, and leaves nothing behind, however often it is tried. */
+static void no_descriptor(int fd, unsigned long cmd)
 {
-	struct vm *vm = vm_new();
 	struct rlimit old, none;
 	u64 before, after;
 
@@ -138,7 +137,7 @@ TEST(failed_vcpus)
 	before = read_file("memory.current");
 	ASSERT_RET(setrlimit(RLIMIT_NOFILE, &none), 0);
 	for (int i = 0; i < 150; i++)
-		EXPECT_ERRNO(ioctl(vm->fd, KVM_CREATE_VCPU, 0L), EMFILE);
+		EXPECT_ERRNO(ioctl(fd, cmd, 0L), EMFILE);
 	ASSERT_RET(setrlimit(RLIMIT_NOFILE, &old), 0);
 	/* What is freed after a grace period may take a moment. */
 	for (int i = 0; i < 500; i++) {
@@ -152,6 +151,16 @@ TEST(failed_vcpus)
 	EXPECT_TRUE(after < before + LEAK);
 	write_file("/sys/fs/cgroup", "cgroup.procs", "0");
 	rmdir(group);
+}
+
+TEST(failed_vcpus)
+{
+	no_descriptor(vm_new()->fd, KVM_CREATE_VCPU);
+}
+
+TEST(failed_vms)
+{
+	no_descriptor(vm_bare()->dev, KVM_CREATE_VM);
 }
 
 /* In a process that may be killed; its status is 2 for ENOMEM. */
@@ -244,4 +253,77 @@ TEST(refusals_cost_nothing)
 	EXPECT_TRUE(read_file("memory.current") < before + (1 << 20));
 	write_file("/sys/fs/cgroup", "cgroup.procs", "0");
 	rmdir(group);
+}
+
+/* Kernel memory of all kinds that cannot be reclaimed, in KiB. */
+static u64 unreclaimable(void)
+{
+	FILE *f = fopen("/proc/meminfo", "r");
+	unsigned long long kib = 0;
+	char line[128];
+
+	ASSERT_TRUE(f);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "SUnreclaim: %llu", &kib) == 1)
+			break;
+	fclose(f);
+	ASSERT_TRUE(kib);
+	return kib;
+}
+
+static void halt_guest(void)
+{
+	guest_done();
+}
+
+/* Long arguments are copied, which is charged to nobody; the copies go, whatever came of them. */
+#define ARGS	2000
+#define KIB	(ARGS * 10 / 2)		/* half of the smallest kind's */
+
+static struct {
+	struct kvm_cpuid2 head;
+	struct kvm_cpuid_entry2 entry[256];
+} many;
+
+static struct {
+	struct kvm_irq_routing head;
+	struct kvm_irq_routing_entry entry[256];
+} routes;
+
+static void repeat(const char *what, int fd, unsigned long cmd, void *arg, int error)
+{
+	u64 before = unreclaimable();
+
+	test_context("%s", what);
+	for (int i = 0; i < ARGS; i++) {
+		if (error)
+			EXPECT_ERRNO(ioctl(fd, cmd, arg), error);
+		else
+			EXPECT_RET(ioctl(fd, cmd, arg), 0);
+		if (test_failed())
+			return;
+	}
+	EXPECT_TRUE(unreclaimable() < before + KIB);
+	test_context("");
+}
+
+TEST(copies_go)
+{
+	struct vcpu *vcpu = guest_new_irqchip(halt_guest);
+
+	many.head.nent = ARRAY_SIZE(many.entry);
+	for (u32 i = 0; i < ARRAY_SIZE(many.entry); i++)
+		many.entry[i].function = i;
+	repeat("CPUID", vcpu->fd, KVM_SET_CPUID2, &many, 0);
+	many.entry[0] = (struct kvm_cpuid_entry2){ .function = 0x80000008, .eax = 0x1234 };
+	repeat("CPUID that cannot be", vcpu->fd, KVM_SET_CPUID2, &many, EINVAL);
+	run_done(vcpu);
+	repeat("CPUID too late", vcpu->fd, KVM_SET_CPUID2, &many, EINVAL);
+
+	routes.head.nr = ARRAY_SIZE(routes.entry);
+	for (u32 i = 0; i < ARRAY_SIZE(routes.entry); i++)
+		routes.entry[i] = (struct kvm_irq_routing_entry){
+			.gsi = i, .type = KVM_IRQ_ROUTING_MSI };
+	routes.entry[255].gsi = 0;
+	repeat("routing that cannot be", vcpu->vm->fd, KVM_SET_GSI_ROUTING, &routes, EINVAL);
 }

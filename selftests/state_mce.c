@@ -156,3 +156,19 @@ TEST(second_in_progress)
 	EXPECT_RET(inject(vcpu, 3, fatal, 0), 0);
 	expect_exit(vcpu, KVM_EXIT_SHUTDOWN);
 }
+
+/* A corrected error does not take the place of an uncorrected one that nobody has read yet. */
+TEST(worse_one_stays)
+{
+	const u64 worse = STATUS_VAL | STATUS_UC | STATUS_EN | 0x150;
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_MCE);
+	vcpu = guest_new(guest);
+	xioctl(vcpu->fd, KVM_X86_SETUP_MCE, &(u64){ MCG_CTL_P | 10 });
+	ASSERT_RET(vcpu_set_msr(vcpu, MC_STATUS(3), worse), 1);
+	ASSERT_RET(vcpu_set_msr(vcpu, MC_ADDR(3), 0x123000), 1);
+	EXPECT_RET(inject(vcpu, 3, STATUS_VAL | 0x151, 0x2000), 0);
+	EXPECT_EQ(vcpu_get_msr(vcpu, MC_STATUS(3)), worse | STATUS_OVER);
+	EXPECT_EQ(vcpu_get_msr(vcpu, MC_ADDR(3)), 0x123000);
+}

@@ -3,6 +3,8 @@
  * state_msrs.c - KVM_GET/SET_MSRS: counts, the MSRs that VMMs save, and that guest and
  * userspace see one value.
  */
+#include <sys/mman.h>
+
 #include "guest.h"
 #include "vm.h"
 
@@ -134,6 +136,20 @@ TEST(counts)
 	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_GET_MSRS, &msrs), E2BIG);
 	msrs.head.nmsrs = 255;
 	EXPECT_RET(ioctl(vcpu->fd, KVM_GET_MSRS, &msrs), 2);
+}
+
+/* Nowhere to put what was read. */
+TEST(to_read_only_memory)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0);
+	struct msr_buf *buf = mem_alloc(sizeof(*buf));
+
+	buf->head.nmsrs = 1;
+	buf->entries[0].index = 0x174;
+	EXPECT_RET(ioctl(vcpu->fd, KVM_GET_MSRS, buf), 1);
+	ASSERT_RET(mprotect(buf, sizeof(*buf), PROT_READ), 0);
+	EXPECT_RET(ioctl(vcpu->fd, KVM_SET_MSRS, buf), 1);
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_GET_MSRS, buf), EFAULT);
 }
 
 static void shutdown_guest(void)
