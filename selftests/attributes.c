@@ -42,6 +42,35 @@ static void guest(void)
 		guest_sync(rdtsc());
 }
 
+/* vCPU 1 is restored half a second after vCPU 0, with what that had then: both have one offset. */
+TEST(tsc_offset_and_a_write)
+{
+	u64 offset = 1ULL << 50, tsc, other = 0, tick = 0;
+	struct vm *vm;
+
+	NEED_CAP(KVM_CAP_VCPU_ATTRIBUTES);
+	if (!on_minihv())
+		test_skip("KVM moves offsets where the host's TSC is not stable");
+	vm = vm_new();
+	vcpu_new(vm, 0);
+	vcpu_new(vm, 1);
+	/* The host may be busy for once. */
+	for (int i = 0; i < 3; i++) {
+		tick = xioctl(vm->vcpu[0].fd, KVM_GET_TSC_KHZ, 0);
+		ASSERT_RET(attr(vm->vcpu[0].fd, KVM_SET_DEVICE_ATTR, KVM_VCPU_TSC_CTRL,
+				KVM_VCPU_TSC_OFFSET, &offset), 0);
+		tsc = rdtsc() + offset;
+		usleep(500000);
+		EXPECT_EQ(vcpu_set_msr(&vm->vcpu[1], 0x10, tsc), 1);
+		ASSERT_RET(attr(vm->vcpu[1].fd, KVM_GET_DEVICE_ATTR, KVM_VCPU_TSC_CTRL,
+				KVM_VCPU_TSC_OFFSET, &other), 0);
+		if (other - offset + tick * 250 < tick * 500)
+			return;
+	}
+	EXPECT_GE(other, offset - tick * 250);
+	EXPECT_LE(other, offset + tick * 250);
+}
+
 /* Where the host's TSC is not stable, KVM has the guest's stand still between runs. */
 static int near(u64 a, u64 b)
 {

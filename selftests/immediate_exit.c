@@ -79,3 +79,19 @@ TEST(completes_out)
 	vcpu_get_regs(vcpu, &regs);
 	EXPECT_EQ(regs.rbx, 2);
 }
+
+/* A vCPU that waits to be started does not wait then. */
+TEST(not_started)
+{
+	struct vm *vm = vm_new_irqchip();
+	struct kvm_mp_state state;
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_IMMEDIATE_EXIT);
+	vcpu_new(vm, 0);
+	vcpu = vcpu_new(vm, 1);
+	vcpu->run->immediate_exit = 1;
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_RUN, 0), EINTR);
+	xioctl(vcpu->fd, KVM_GET_MP_STATE, &state);
+	EXPECT_EQ(state.mp_state, KVM_MP_STATE_UNINITIALIZED);
+}

@@ -85,6 +85,7 @@ static void check(u32 wall_index, u32 system_index)
 	EXPECT_LE(second - first, host + SECOND);
 	/* The page is the guest's to move or give up. */
 	EXPECT_EQ(vcpu_get_msr(vcpu, system_index), (u64)(uintptr_t)&page | 1);
+	EXPECT_EQ(vcpu_get_msr(vcpu, wall_index), (u64)(uintptr_t)&wall);
 	EXPECT_EQ(vcpu_set_msr(vcpu, system_index, 0), 1);
 }
 
@@ -134,6 +135,25 @@ TEST(get_and_set)
 	xioctl(vm->fd, KVM_SET_CLOCK, &data);
 	EXPECT_GE(get_clock(vm), 1000 * SECOND);
 	EXPECT_LE(get_clock(vm), 1010 * SECOND);
+}
+
+/* A page that the guest has already tells of the new time. */
+TEST(set_while_in_use)
+{
+	struct kvm_clock_data data = { .clock = 5000 * SECOND };
+	struct vcpu *vcpu;
+	u64 now;
+
+	NEED_CAP(KVM_CAP_ADJUST_CLOCK);
+	vcpu = guest_new(NULL);
+	guest_var(vcpu->vm, msr_wall) = MSR_WALL;
+	guest_var(vcpu->vm, msr_system) = MSR_SYSTEM;
+	vcpu_long(vcpu, guest, 0);
+	EXPECT_LE(run_sync(vcpu), 100 * SECOND);
+	xioctl(vcpu->vm->fd, KVM_SET_CLOCK, &data);
+	now = run_sync(vcpu);
+	EXPECT_GE(now, 5000 * SECOND);
+	EXPECT_LE(now, 5020 * SECOND);
 }
 
 static void turn_guest(void)

@@ -155,6 +155,25 @@ TEST(cr8_at_exits)
 	EXPECT_EQ(vcpu->run->cr8, 10);
 }
 
+/* An IPI is sent at once: it is never under way when ICR is read. */
+static void status_guest(void)
+{
+	isr_table[0x80] = on_irq_eoi;
+	apic_enable();
+	apic_write(APIC_ICR2, 0x01000000);
+	apic_write(APIC_ICR, 0x41080 | BIT(12));
+	GUEST_EXPECT_EQ(apic_read(APIC_ICR), 0x40080);
+	GUEST_EXPECT_EQ(apic_read(APIC_ICR2), 0x01000000);
+	sti_nop();
+	GUEST_EXPECT_EQ(taken, 1);
+	guest_done();
+}
+
+TEST(delivery_status)
+{
+	run_done(guest_new_irqchip(status_guest));
+}
+
 /* APIC off by software: LVTs are masked, and fixed interrupts are not taken. */
 static void disabled_guest(void)
 {

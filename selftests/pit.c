@@ -170,3 +170,33 @@ TEST(lapic_off_meanwhile)
 {
 	run_done(pit_vm(lapic_off_guest));
 }
+
+static void anew_guest(void)
+{
+	isr_table[0x41] = on_apic_tick;
+	pic_init(0xffff);
+	apic_enable();
+	guest_sync(0);
+	ioapic_entry(0, 0x41);
+	pit_program(0x34, 11932);
+	guest_sync(1);
+	sti();
+	GUEST_WAIT(ticks >= 3);
+	guest_done();
+}
+
+/* Reinjection that is switched on again has to hear of EOIs again. */
+TEST(reinjected_again)
+{
+	struct kvm_reinject_control control = { .pit_reinject = 0 };
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_REINJECT_CONTROL);
+	vcpu = pit_vm(anew_guest);
+	EXPECT_EQ(run_sync(vcpu), 0);
+	xioctl(vcpu->vm->fd, KVM_REINJECT_CONTROL, &control);
+	EXPECT_EQ(run_sync(vcpu), 1);
+	control.pit_reinject = 1;
+	xioctl(vcpu->vm->fd, KVM_REINJECT_CONTROL, &control);
+	run_done(vcpu);
+}

@@ -100,6 +100,7 @@ TEST(run_page)
 
 	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_RUN, 1), EINVAL);
 	run->if_flag = 0x55;
+	run->flags = 0x55;
 	run->apic_base = 0;
 	run->ready_for_interrupt_injection = 0x55;
 	expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x3f8, 1, 1);

@@ -102,3 +102,39 @@ TEST(xsetbv_by_the_guest)
 	EXPECT_EQ(xcrs.xcrs[0].value, 7);
 	run_done(vcpu);
 }
+
+GUEST_ASM(user_code, 64, "xor %ecx, %ecx\n xor %edx, %edx\n mov $7, %eax\n xsetbv\n ud2");
+#define USER_VA	0x8000000000ULL
+
+static void on_fault(struct isr_frame *frame)
+{
+	guest_sync(frame->vector);
+	guest_done();
+}
+
+static void user_guest(void)
+{
+	u64 cr4;
+
+	isr_table[6] = on_fault;
+	isr_table[13] = on_fault;
+	asm volatile("mov %%cr4, %0" : "=r" (cr4));
+	asm volatile("mov %0, %%cr4" : : "r" (cr4 | CR4_OSXSAVE));
+	asm volatile("push %0\n push %1\n push $2\n push %2\n push %3\n iretq"
+		     : : "r" ((u64)GUEST_UDS), "r" (USER_VA + 0x1000), "r" ((u64)GUEST_UCS64),
+			 "r" (USER_VA));
+}
+
+TEST(not_in_ring3)
+{
+	struct kvm_xcrs xcrs = { 0 };
+	struct vcpu *vcpu;
+
+	need_avx();
+	vcpu = guest_new(user_guest);
+	GUEST_ASM_COPY(vcpu->vm, GUEST_FREE, user_code);
+	vm_map(vcpu->vm, USER_VA, GUEST_FREE, PTE_P | PTE_W | PTE_U);
+	EXPECT_EQ(run_sync(vcpu), 13);
+	xioctl(vcpu->fd, KVM_GET_XCRS, &xcrs);
+	EXPECT_EQ(xcrs.xcrs[0].value, 1);
+}
