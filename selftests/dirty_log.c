@@ -346,6 +346,8 @@ TEST(initially_set)
 	struct vm *vm = vcpu->vm;
 	u8 *mem = mem_alloc(PAGES * 0x1000);
 	static int all[PAGES + 1];
+	u64 faults;
+	int fd;
 
 	if ((dev_cap(KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2) & both) != both)
 		test_skip("no KVM_DIRTY_LOG_INITIALLY_SET");
@@ -356,13 +358,41 @@ TEST(initially_set)
 	/* Written, and writable, before the log began. */
 	ASSERT_RET(vm_slot(vm, 1, 0, BASE, PAGES * 0x1000, mem), 0);
 	run_sync(vcpu);
+	run_sync(vcpu);
+	run_sync(vcpu);
 	ASSERT_RET(vm_slot(vm, 1, KVM_MEM_LOG_DIRTY_PAGES, BASE, PAGES * 0x1000, mem), 0);
 	expect_dirty(vm, all);
+	/* No write of theirs need be caught. */
+	fd = xioctl(vcpu->fd, KVM_GET_STATS_FD, 0);
+	faults = stats_counter(fd, on_minihv() ? "faults" : "pf_fixed");
+	vcpu_long(vcpu, guest, 0);
+	run_sync(vcpu);
+	run_sync(vcpu);
+	run_sync(vcpu);
+	EXPECT_EQ(stats_counter(fd, on_minihv() ? "faults" : "pf_fixed"), faults);
+	vcpu_long(vcpu, guest, 0);
+	run_sync(vcpu);
 	ASSERT_RET(clear_log(vm, 0, PAGES), 0);
 	expect_dirty(vm, (int[]){ -1 });
 	run_sync(vcpu);
 	run_sync(vcpu);
 	expect_dirty(vm, (int[]){ 2, 3, 64, 513, -1 });
+}
+
+/* What userspace could not be given is not lost. KVM's log has begun anew by then. */
+TEST(nowhere_to_put_it)
+{
+	struct kvm_dirty_log log = { .slot = 1, .dirty_bitmap = (void *)8 };
+	struct vcpu *vcpu = guest_new(guest);
+	struct vm *vm = vcpu->vm;
+
+	if (!on_minihv())
+		test_skip("KVM forgets");
+	ASSERT_RET(vm_slot(vm, 1, KVM_MEM_LOG_DIRTY_PAGES, BASE, PAGES * 0x1000,
+			   mem_alloc(PAGES * 0x1000)), 0);
+	run_sync(vcpu);
+	EXPECT_ERRNO(ioctl(vm->fd, KVM_GET_DIRTY_LOG, &log), EFAULT);
+	expect_dirty(vm, (int[]){ 0, 63, 64, PAGES - 1, -1 });
 }
 
 TEST(clear_errors)

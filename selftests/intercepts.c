@@ -72,3 +72,23 @@ TEST(each_exits)
 	}
 	EXPECT_GE(i, 5);
 }
+
+GUEST_ASM(prefixed, 64, ".byte 0x66\n cpuid\n hlt");
+
+/* Its length is not to be told by its beginning, which is all that the first page has. */
+TEST(over_two_pages)
+{
+	struct kvm_regs regs = { .rflags = RFLAGS_FIXED };
+	struct vcpu *vcpu = guest_new(NULL);
+
+	for (u64 n = 1; n < 3; n++) {
+		regs.rip = GUEST_FREE + 4096 - n;
+		regs.rax = 0x40000000;
+		GUEST_ASM_COPY(vcpu->vm, regs.rip, prefixed);
+		vcpu_set_regs(vcpu, &regs);
+		expect_exit(vcpu, KVM_EXIT_HLT);
+		vcpu_get_regs(vcpu, &regs);
+		EXPECT_EQ(regs.rip, GUEST_FREE + 4096 - n + 4);
+		EXPECT_EQ(regs.rbx, 0x4b4d564b);
+	}
+}

@@ -114,6 +114,28 @@ TEST(full_ring)
 	}
 }
 
+static void inside_guest(void)
+{
+	*(volatile u32 *)(MMIO + 0x10) = 1;
+	*(volatile u32 *)(MMIO + 0x100) = 2;
+	*(volatile u32 *)(MMIO + 0xffc) = 3;
+	guest_done();
+}
+
+/* A smaller one within it ends nothing of a zone. */
+TEST(zone_in_a_zone)
+{
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_COALESCED_MMIO);
+	vcpu = guest_new(inside_guest);
+	ASSERT_RET(zone(vcpu, KVM_REGISTER_COALESCED_MMIO, MMIO, 0x1000, 0), 0);
+	ASSERT_RET(zone(vcpu, KVM_REGISTER_COALESCED_MMIO, MMIO + 0x10, 4, 0), 0);
+	ASSERT_RET(zone(vcpu, KVM_REGISTER_COALESCED_MMIO, MMIO + 0x80, 4, 0), 0);
+	run_done(vcpu);
+	EXPECT_EQ(ring_of(vcpu)->last, 3);
+}
+
 TEST(unregister)
 {
 	struct vcpu *vcpu;

@@ -205,3 +205,33 @@ TEST(page_table_in_a_device)
 		test_skip("Bochs's SVM gives the guest the host's CR2");
 	run_done(vcpu);
 }
+
+static void read_only_guest(void)
+{
+	c = READONLY;
+	a = 1;
+	GUEST_TRY("add %%eax, (%%rcx)", a, c, d);
+	GUEST_EXPECT_EQ(guest_fault.vector, 14);
+	GUEST_EXPECT_EQ(guest_fault.error, 3);
+	GUEST_EXPECT_EQ(guest_fault.cr2, READONLY);
+	guest_done();
+}
+
+/*
+ * A device that may only be read: where the CPU reads first, that is all that it has checked. KVM
+ * on SVM checks no more.
+ */
+TEST(add_to_a_read_only_device)
+{
+	struct vcpu *vcpu;
+
+	if (!on_minihv())
+		test_skip("KVM writes");
+	vcpu = guest_new(read_only_guest);
+	vm_map(vcpu->vm, READONLY, MMIO, PTE_P);
+	while (vcpu_run(vcpu) == KVM_EXIT_MMIO) {
+		ASSERT_EQ(vcpu->run->mmio.is_write, 0);
+		memset(vcpu->run->mmio.data, 0, 8);
+	}
+	EXPECT_EQ(*((u8 *)vcpu->run + vcpu->run->io.data_offset), UCALL_DONE);
+}

@@ -164,3 +164,54 @@ TEST(real_mode_with_32_bit_code)
 	EXPECT_EQ(regs.rsp, 0x6ffc);
 	EXPECT_EQ(*(u32 *)(vcpu->vm->ram + 0x6ffc), 0x55667788);
 }
+
+/* In 32-bit code mov (%edi), %eax; in 16-bit code mov (%bx), %ax. */
+GUEST_ASM(either, 32, "mov (%edi), %eax\n hlt");
+
+/* What the same bytes were a moment ago, in another mode, they are no more. */
+TEST(same_bytes_in_two_modes)
+{
+	struct vcpu *vcpu = small_guest(either, either_end);
+	struct kvm_sregs real, sregs;
+	struct kvm_regs regs;
+
+	vcpu_get_sregs(vcpu, &real);
+	real.ds.base = 0xd0000000;
+	vcpu_flat32(vcpu, CODE);
+	vcpu_get_sregs(vcpu, &sregs);
+	vcpu_get_regs(vcpu, &regs);
+	regs.rbx = 0x10;
+	regs.rdi = 0xd0000020;
+	for (int i = 0; i < 3; i++) {
+		test_context("32 bits, %d", i);
+		vcpu_set_sregs(vcpu, &sregs);
+		vcpu_set_regs(vcpu, &regs);
+		*(u32 *)expect_mmio(vcpu, 0, 0xd0000020, 4) = 1;
+		expect_exit(vcpu, KVM_EXIT_HLT);
+		test_context("16 bits, %d", i);
+		vcpu_set_sregs(vcpu, &real);
+		vcpu_set_regs(vcpu, &regs);
+		*(u16 *)expect_mmio(vcpu, 0, 0xd0000010, 2) = 1;
+		expect_exit(vcpu, KVM_EXIT_HLT);
+	}
+}
+
+/* Half of the operand is at the end of 4 GiB, half at their beginning. */
+GUEST_ASM(wraps, 32, "mov 0xffe, %eax\n hlt");
+
+TEST(over_the_end_of_4_gib)
+{
+	struct vcpu *vcpu = small_guest(wraps, wraps_end);
+	struct kvm_sregs sregs;
+	struct kvm_regs regs;
+
+	memcpy(vcpu->vm->ram, "\x33\x44", 2);
+	vcpu_flat32(vcpu, CODE);
+	vcpu_get_sregs(vcpu, &sregs);
+	sregs.ds.base = 0xfffff000;
+	vcpu_set_sregs(vcpu, &sregs);
+	memcpy(expect_mmio(vcpu, 0, 0xfffffffe, 2), "\x11\x22", 2);
+	expect_exit(vcpu, KVM_EXIT_HLT);
+	vcpu_get_regs(vcpu, &regs);
+	EXPECT_EQ(regs.rax, 0x44332211);
+}

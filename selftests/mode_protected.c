@@ -198,3 +198,46 @@ TEST(ring3_and_back)
 	EXPECT_EQ(sregs.tr.selector, 0x58);
 	expect_exit(vcpu, KVM_EXIT_HLT);
 }
+
+/* HLT as the last byte of 4 GiB: EIP has 32 bits. */
+TEST(end_of_4_gib)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu = vcpu_new(vm, 0);
+	u8 *last = mem_alloc(4096);
+	struct kvm_regs regs;
+
+	last[4095] = 0xf4;
+	ASSERT_RET(vm_slot(vm, 1, 0, 0xfffff000, 4096, last), 0);
+	vcpu_flat32(vcpu, 0xffffffff);
+	expect_exit(vcpu, KVM_EXIT_HLT);
+	vcpu_get_regs(vcpu, &regs);
+	EXPECT_EQ(regs.rip, 0);
+}
+
+GUEST_ASM(to_dr7, 32, "mov %ebx, %dr7\n mov %dr7, %ecx\n hlt");
+
+/*
+ * What a register has above its 32 bits is nothing to 32-bit code. With a debugger the access
+ * exits; else the CPU makes it, and QEMU's does not cut.
+ */
+TEST(upper_halves)
+{
+	struct kvm_guest_debug debug = {
+		.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
+		.arch.debugreg[7] = 0x400,
+	};
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu = vcpu_new(vm, 0);
+	struct kvm_regs regs;
+
+	GUEST_ASM_COPY(vm, CODE, to_dr7);
+	vcpu_flat32(vcpu, CODE);
+	vcpu_get_regs(vcpu, &regs);
+	regs.rbx = 0xffff000000000700;
+	vcpu_set_regs(vcpu, &regs);
+	xioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, &debug);
+	expect_exit(vcpu, KVM_EXIT_HLT);
+	vcpu_get_regs(vcpu, &regs);
+	EXPECT_EQ(regs.rcx, 0x700);
+}

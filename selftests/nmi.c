@@ -4,6 +4,7 @@
  * wait, wakes a halted vCPU, and the window at IRET.
  */
 #include <signal.h>
+#include <sys/mman.h>
 
 #include "guest.h"
 #include "vm.h"
@@ -162,4 +163,56 @@ TEST(by_ipi)
 
 	EXPECT_EQ(run_sync(vcpu), 1);
 	run_done(vcpu);
+}
+
+#define IRET_STACK	0x10000000ULL
+
+GUEST_ASM(iret_guest, 64, "1: out %al, $0x11\n jmp 1b");
+GUEST_ASM(iret_handler, 64, "out %al, $0x10\n mov $0x10000000, %esp\n iretq");
+
+/*
+ * The IRET of the handler finds no memory of the VMM's for its stack. Put elsewhere then, with the
+ * NMI still in service, the vCPU stays so until another IRET. KVM waits for RIP to move.
+ */
+TEST(iret_given_up)
+{
+	const u64 gate = GUEST_FREE + 0x100;
+	struct kvm_vcpu_events events;
+	struct kvm_regs regs, at;
+	struct vcpu *vcpu;
+	u64 *idt;
+	u8 *mem;
+
+	if (!on_minihv())
+		test_skip("KVM takes it for executed");
+	vcpu = guest_new(NULL);
+	GUEST_ASM_COPY(vcpu->vm, GUEST_FREE, iret_guest);
+	GUEST_ASM_COPY(vcpu->vm, gate, iret_handler);
+	idt = (u64 *)(vcpu->vm->ram + GUEST_IDT) + 2 * 2;
+	idt[0] = (gate & 0xffff) | GUEST_CS64 << 16 | 0x8eULL << 40 | gate >> 16 << 48;
+	idt[1] = 0;
+	mem = mem_alloc(4096);
+	ASSERT_RET(vm_slot(vcpu->vm, 1, 0, IRET_STACK, 4096, mem), 0);
+	vcpu_get_regs(vcpu, &regs);
+	regs.rip = GUEST_FREE;
+	vcpu_set_regs(vcpu, &regs);
+	expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x11, 1, 1);
+	vcpu_get_regs(vcpu, &at);
+	xioctl(vcpu->fd, KVM_NMI, 0);
+	expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x10, 1, 1);
+	ASSERT_RET(mprotect(mem, 4096, PROT_NONE), 0);
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_RUN, 0), EFAULT);
+	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+	EXPECT_EQ(events.nmi.masked, 1);
+
+	vcpu_set_regs(vcpu, &at);
+	events.nmi.masked = 1;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	for (int i = 0; i < 3; i++)
+		expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x11, 1, 1);
+	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+	EXPECT_EQ(events.nmi.masked, 1);
+	xioctl(vcpu->fd, KVM_NMI, 0);
+	for (int i = 0; i < 3; i++)
+		expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x11, 1, 1);
 }

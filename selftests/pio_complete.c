@@ -119,3 +119,68 @@ TEST(not_faulted_by_iopl)
 	EXPECT_EQ(regs.rsi, 0);
 	EXPECT_EQ(regs.rcx, 0x8000000000);
 }
+
+/* mov (%ebx), %eax; add (%ebx), %eax; insb; each of which userspace sends the guest away from. */
+GUEST_ASM(reads, 32, "mov (%ebx), %eax\n add (%ebx), %eax\n insb\n hlt");
+
+/* So it is with what the emulator has begun. KVM goes on with its instruction. */
+TEST(reads_are_forgotten_if_rip_moved)
+{
+	static const u8 length[] = { 2, 2, 1 };
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu = vcpu_new(vm, 0);
+	struct kvm_regs regs;
+	u64 at = 0x1000;
+
+	if (!on_minihv())
+		test_skip("KVM completes it");
+	GUEST_ASM_COPY(vm, at, reads);
+	vm->ram[0x2000] = 0xf4;
+	vcpu_flat32(vcpu, at);
+	for (size_t i = 0; i < ARRAY_SIZE(length); i++) {
+		vcpu_get_regs(vcpu, &regs);
+		regs.rip = at;
+		regs.rax = 5;
+		regs.rbx = 0xd0000000;
+		regs.rdx = 0x40;
+		regs.rdi = GUEST_FREE;
+		vcpu_set_regs(vcpu, &regs);
+		test_context("instruction %zu", i);
+		if (i < 2)
+			*(u32 *)expect_mmio(vcpu, 0, 0xd0000000, 4) = 7;
+		else
+			*(u8 *)expect_pio(vcpu, KVM_EXIT_IO_IN, 0x40, 1, 1) = 7;
+		regs.rip = 0x2000;
+		vcpu_set_regs(vcpu, &regs);
+		expect_exit(vcpu, KVM_EXIT_HLT);
+		vcpu_get_regs(vcpu, &regs);
+		EXPECT_EQ(regs.rip, 0x2001);
+		EXPECT_EQ(regs.rax, 5);
+		EXPECT_EQ(regs.rdi, GUEST_FREE);
+		EXPECT_EQ(vm->ram[GUEST_FREE], 0);
+		at += length[i];
+	}
+}
+
+/* An INS whose port is another now has not been answered. KVM takes the answer for the new one. */
+TEST(another_port_is_asked)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu = vcpu_new(vm, 0);
+	struct kvm_regs regs;
+
+	if (!on_minihv())
+		test_skip("KVM takes the answer");
+	GUEST_ASM_COPY(vm, 0x1000, reads);
+	vcpu_flat32(vcpu, 0x1004);
+	vcpu_get_regs(vcpu, &regs);
+	regs.rdx = 0x40;
+	regs.rdi = GUEST_FREE;
+	vcpu_set_regs(vcpu, &regs);
+	*(u8 *)expect_pio(vcpu, KVM_EXIT_IO_IN, 0x40, 1, 1) = 7;
+	regs.rdx = 0x41;
+	vcpu_set_regs(vcpu, &regs);
+	*(u8 *)expect_pio(vcpu, KVM_EXIT_IO_IN, 0x41, 1, 1) = 8;
+	expect_exit(vcpu, KVM_EXIT_HLT);
+	EXPECT_EQ(vm->ram[GUEST_FREE], 8);
+}
