@@ -277,7 +277,7 @@ static void halt_guest(void)
 }
 
 /* Long arguments are copied, which is charged to nobody; the copies go, whatever came of them. */
-#define ARGS	2000
+#define ARGS	600
 #define KIB	(ARGS * 10 / 2)		/* half of the smallest kind's */
 
 static struct {

@@ -122,12 +122,14 @@ static void inside_guest(void)
 	guest_done();
 }
 
-/* A smaller one within it ends nothing of a zone. */
+/* A smaller one within it ends nothing of a zone. KVM's search may miss one that others are in. */
 TEST(zone_in_a_zone)
 {
 	struct vcpu *vcpu;
 
 	NEED_CAP(KVM_CAP_COALESCED_MMIO);
+	if (!on_minihv())
+		test_skip("KVM misses it");
 	vcpu = guest_new(inside_guest);
 	ASSERT_RET(zone(vcpu, KVM_REGISTER_COALESCED_MMIO, MMIO, 0x1000, 0), 0);
 	ASSERT_RET(zone(vcpu, KVM_REGISTER_COALESCED_MMIO, MMIO + 0x10, 4, 0), 0);
