@@ -274,6 +274,12 @@ static void message(struct diff *d)
 	/* A hint at one of those addressed, which by their ids must not be all. */
 	if ((m.address_lo & 0xff00c) == 0xff008)
 		m.address_lo &= ~8U;
+	/* Of several ids KVM may choose one that nobody has. */
+	if ((m.address_lo & 0xc) == 0xc || (m.address_lo & 4 && (m.data & 0x700) == 0x100)) {
+		u32 ids = m.address_lo & 0xff000;
+
+		m.address_lo ^= ids ^ (ids & -ids);
+	}
 	ret = ioctl(d->vm, KVM_SIGNAL_MSI, &m);
 	/* Nobody is addressed, or who is does not take it: which is up to KVM's map of LAPICs. */
 	if (ret < 0 && errno == EPERM)
