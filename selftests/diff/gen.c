@@ -386,6 +386,7 @@ static void put_far(struct diff *d, struct code *c)
 		SEL_ODD + 0x10, SEL_ODD + 0x20, SEL_END,
 	};
 	u16 selector = d->mode == MODE_REAL ? 0 : pick(d, selectors);
+	u8 reg = below(d, 8);
 
 	if (d->stepping)
 		return;
@@ -395,10 +396,10 @@ static void put_far(struct diff *d, struct code *c)
 		put_n(c, DIFF_HANDLERS + 4 * 0xf6, code16(d) ? 2 : 4);
 		put_n(c, selector, 2);
 		break;
-	case 1:				/* MOV to AX, MOV to a segment register */
-		put_mov_imm(d, c, 0, selector);
+	case 1:				/* MOV to AX, MOV to a segment; DS has to be writable */
+		put_mov_imm(d, c, 0, reg == 3 && selector ? SEL_DS : selector);
 		put(c, 0x8e);
-		put(c, 0xc0 | below(d, 8) << 3);
+		put(c, 0xc0 | reg << 3);
 		break;
 	default:			/* LTR, LLDT, VERR, LAR of AX */
 		put_mov_imm(d, c, 0, selector);
