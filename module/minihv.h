@@ -769,6 +769,7 @@ void mhv_emul_destroy(struct mhv_vcpu *vcpu);
 int mhv_vcpu_run(struct mhv_vcpu *vcpu);
 void mhv_vcpu_load(struct mhv_vcpu *vcpu);
 void mhv_vcpu_put(struct mhv_vcpu *vcpu);
+void mhv_run_forget(struct mhv_vcpu *vcpu);
 struct mhv_vcpu *mhv_loaded_vcpu(void);
 void mhv_run_setup(void);
 void mhv_deliver_payload(struct mhv_vcpu *vcpu, struct mhv_event *ev);

@@ -824,6 +824,7 @@ int mhv_vcpu_run(struct mhv_vcpu *vcpu)
 /* ---- on and off a CPU ---- */
 
 static DEFINE_PER_CPU(struct mhv_vcpu *, loaded_vcpu);
+static DEFINE_PER_CPU(void *, last_vcpu);	/* was loaded last; never dereferenced */
 
 /**
  * mhv_loaded_vcpu() - the vCPU that is loaded by this thread
@@ -841,9 +842,30 @@ struct mhv_vcpu *mhv_loaded_vcpu(void)
 	return vcpu;
 }
 
+/**
+ * mhv_run_forget() - a vCPU goes
+ * @vcpu: the vCPU, not loaded
+ *
+ * A new one at the same address is another guest to put_on_cpu().
+ *
+ * Context: any.
+ */
+void mhv_run_forget(struct mhv_vcpu *vcpu)
+{
+	int cpu;
+
+	for_each_possible_cpu(cpu)
+		cmpxchg(per_cpu_ptr(&last_vcpu, cpu), (void *)vcpu, NULL);
+}
+
 static void put_on_cpu(struct mhv_vcpu *vcpu, int cpu)
 {
 	mhv_backend->vcpu_load(vcpu, cpu);
+	/* What another guest has trained must not steer this one. */
+	if (__this_cpu_read(last_vcpu) != vcpu) {
+		__this_cpu_write(last_vcpu, vcpu);
+		indirect_branch_prediction_barrier();
+	}
 	mhv_clock_load(vcpu, cpu);
 	if (vcpu->lapic)
 		mhv_lapic_load(vcpu, cpu);

@@ -517,6 +517,7 @@ void mhv_vcpu_destroy(struct mhv_vcpu *vcpu)
 	mhv_emul_destroy(vcpu);
 	mhv_msr_vcpu_free(vcpu);
 	mhv_backend->vcpu_destroy(vcpu);
+	mhv_run_forget(vcpu);
 	if (vcpu->fpu.fpstate)
 		fpu_free_guest_fpstate(&vcpu->fpu);
 	kvfree(vcpu->cpuid);

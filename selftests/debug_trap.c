@@ -169,3 +169,29 @@ TEST(after_a_load_of_ss)
 	need_step();
 	run_done(guest_new(shadow_guest));
 }
+
+static volatile u64 int1s, int1_rip;
+extern u8 int1_end[];
+
+static void on_int1(struct isr_frame *frame)
+{
+	int1_rip = frame->rip;
+	if (++int1s > 1)
+		frame->rip = (u64)int1_end;
+}
+
+static void int1_guest(void)
+{
+	isr_table[1] = on_int1;
+	asm volatile("mov %%ss, %%eax\n mov %%eax, %%ss\n .byte 0xf1\n"
+		     ".globl int1_end\nint1_end: nop" : : : "rax", "memory");
+	GUEST_EXPECT_EQ(int1s, 1);
+	GUEST_EXPECT_EQ(int1_rip, (u64)int1_end);
+	guest_done();
+}
+
+/* INT1 is no fault: its handler returns behind it. */
+TEST(int1)
+{
+	run_done(guest_new(int1_guest));
+}

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * irq_shadow.c - the shadow of STI ends behind an instruction that exits, as behind any other.
+ * irq_shadow.c - the shadow of STI ends behind an instruction that exits, as behind any other; one
+ * that userspace restores lasts as long.
  */
 #include "guest.h"
 #include "vm.h"
@@ -46,4 +47,44 @@ TEST(shadow_ends)
 	NEED_CAP(KVM_CAP_IRQCHIP);
 	vcpu = guest_new_irqchip(shadow_guest);
 	run_done(vcpu);
+}
+
+extern u8 restored_from[], restored_1[];
+
+static void restored_guest(void)
+{
+	isr_table[VECTOR] = on_irq;
+	apic_enable();
+	sti();
+	for (;;) {
+		guest_sync(taken_at);
+		asm volatile(".globl restored_from, restored_1\n"
+			     "restored_from: nop\n restored_1: nop\n nop");
+	}
+}
+
+/* Of either kind: an interrupt that waits is taken behind one instruction, not before it. */
+TEST(restored)
+{
+	struct kvm_msi msi = { .address_lo = APIC_BASE, .data = VECTOR };
+	struct kvm_vcpu_events events;
+	struct kvm_regs regs;
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_VCPU_EVENTS);
+	vcpu = guest_new_irqchip(restored_guest);
+	run_sync(vcpu);
+	for (u8 kind = 1; kind <= 2; kind++) {
+		test_context("shadow %u", kind);
+		vcpu_finish_io(vcpu);
+		vcpu_get_regs(vcpu, &regs);
+		regs.rip = (uintptr_t)restored_from;
+		vcpu_set_regs(vcpu, &regs);
+		xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+		events.interrupt.shadow = kind;
+		events.flags = KVM_VCPUEVENT_VALID_SHADOW;
+		xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+		xioctl(vcpu->vm->fd, KVM_SIGNAL_MSI, &msi);
+		EXPECT_EQ(run_sync(vcpu), (uintptr_t)restored_1);
+	}
 }

@@ -82,6 +82,29 @@ TEST(in_a_shadow)
 	run_done(vcpu);
 }
 
+static void no_shadow_guest(void)
+{
+	init();
+	guest_sync(0x100);
+	asm volatile("nop; nop");
+	GUEST_EXPECT_EQ(nmis, 1);
+	guest_done();
+}
+
+/* With interrupts off STI leaves no shadow, whatever userspace says; none shall hold an NMI back. */
+TEST(no_shadow_of_sti)
+{
+	struct vcpu *vcpu;
+
+	if (!on_minihv())
+		test_skip("KVM tells VMX of the shadow, which refuses the entry");
+	need_step();	/* which SVM finds the moment with */
+	vcpu = guest_new(no_shadow_guest);
+	EXPECT_EQ(run_sync(vcpu), 0x100);
+	shadow_events(vcpu);
+	run_done(vcpu);
+}
+
 /* Userspace says that an NMI is being handled: the next one waits for an IRET. */
 static void masked_guest(void)
 {

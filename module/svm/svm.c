@@ -35,7 +35,6 @@
  * @next_asid: next to be given out; beyond max_asid the generation ends
  * @tsc_aux: what IA32_TSC_AUX holds now
  * @host_tsc_aux: what the host wants there
- * @last: the vCPU that ran here last, never dereferenced
  * @on: SVM is enabled here, by us
  */
 struct svm_cpu {
@@ -46,7 +45,6 @@ struct svm_cpu {
 	u32 next_asid;
 	u32 tsc_aux;
 	u32 host_tsc_aux;
-	void *last;
 	bool on;
 };
 
@@ -224,7 +222,6 @@ static int svm_cpu_on(void)
 	/* The first entry here starts a generation, which flushes every ASID. */
 	sc->asid_gen++;
 	sc->next_asid = max_asid + 1;
-	sc->last = NULL;
 	if (boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID)) {
 		u64 aux;
 
@@ -371,11 +368,6 @@ static int svm_vcpu_create(struct mhv_vcpu *vcpu)
 
 static void svm_vcpu_destroy(struct mhv_vcpu *vcpu)
 {
-	int cpu;
-
-	/* A new vCPU at the same address is not this one to the IBPB check. */
-	for_each_possible_cpu(cpu)
-		cmpxchg(per_cpu_ptr(&svm_cpu.last, cpu), (void *)vcpu, NULL);
 	free_page((unsigned long)to_svm(vcpu)->vmcb);
 }
 
@@ -406,11 +398,6 @@ static void svm_vcpu_load(struct mhv_vcpu *vcpu, int cpu)
 		svm->cpu = cpu;
 		svm->asid_gen = 0;
 		svm->vmcb->control.clean = 0;
-	}
-	/* What another guest has trained must not steer this one. */
-	if (sc->last != vcpu) {
-		sc->last = vcpu;
-		indirect_branch_prediction_barrier();
 	}
 	svm_vmsave(sc->host_pa);
 }

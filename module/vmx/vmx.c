@@ -49,6 +49,13 @@ void vmx_field_error(unsigned long field, bool write)
 				   write ? "written" : "read");
 }
 
+/* Nor has an instruction failed that was not executed, VMX being off. */
+static noinline void vmx_insn_error(const char *insn)
+{
+	if (this_cpu_read(vmx_cpu.on))
+		pr_err_ratelimited("%s failed\n", insn);
+}
+
 static __always_inline bool vmx_vmxon(u64 pa)
 {
 	bool bad = true;
@@ -68,31 +75,45 @@ static __always_inline void vmx_vmxoff(void)
 static __always_inline void vmx_vmclear(void *vmcs)
 {
 	u64 pa = __pa(vmcs);
+	bool bad;
 
-	asm volatile("1: vmclear %0\n2:" _ASM_EXTABLE(1b, 2b) : : "m" (pa) : "cc", "memory");
+	asm volatile("1: vmclear %[pa]\n2:" _ASM_EXTABLE(1b, 2b)
+		     : "=@ccbe" (bad) : [pa] "m" (pa) : "memory");
+	if (unlikely(bad))
+		vmx_insn_error("VMCLEAR");
 }
 
 static __always_inline void vmx_vmptrld(void *vmcs)
 {
 	u64 pa = __pa(vmcs);
+	bool bad;
 
-	asm volatile("1: vmptrld %0\n2:" _ASM_EXTABLE(1b, 2b) : : "m" (pa) : "cc", "memory");
+	asm volatile("1: vmptrld %[pa]\n2:" _ASM_EXTABLE(1b, 2b)
+		     : "=@ccbe" (bad) : [pa] "m" (pa) : "memory");
+	if (unlikely(bad))
+		vmx_insn_error("VMPTRLD");
 }
 
 static __always_inline void vmx_invept(unsigned long type, u64 eptp)
 {
 	struct { u64 eptp, zero; } operand = { eptp, 0 };
+	bool bad;
 
-	asm volatile("1: invept %0, %1\n2:" _ASM_EXTABLE(1b, 2b)
-		     : : "m" (operand), "r" (type) : "cc", "memory");
+	asm volatile("1: invept %[operand], %[type]\n2:" _ASM_EXTABLE(1b, 2b)
+		     : "=@ccbe" (bad) : [operand] "m" (operand), [type] "r" (type) : "memory");
+	if (unlikely(bad))
+		vmx_insn_error("INVEPT");
 }
 
 static __always_inline void vmx_invvpid(unsigned long type, u16 vpid)
 {
 	struct { u64 vpid, linear; } operand = { vpid, 0 };
+	bool bad;
 
-	asm volatile("1: invvpid %0, %1\n2:" _ASM_EXTABLE(1b, 2b)
-		     : : "m" (operand), "r" (type) : "cc", "memory");
+	asm volatile("1: invvpid %[operand], %[type]\n2:" _ASM_EXTABLE(1b, 2b)
+		     : "=@ccbe" (bad) : [operand] "m" (operand), [type] "r" (type) : "memory");
+	if (unlikely(bad))
+		vmx_insn_error("INVVPID");
 }
 
 /* Those whose value the VMCS switches, or vcpu_load() and vcpu_put(): no need to exit. */
@@ -339,7 +360,6 @@ static int vmx_cpu_on(void)
 	vmx_flush_cpu();
 	INIT_LIST_HEAD(&vc->active);
 	vc->current_vmcs = NULL;
-	vc->last = NULL;
 	vmx_read_host_msrs(vc);
 	vc->on = true;
 	return 0;
@@ -547,13 +567,9 @@ static int vmx_vcpu_create(struct mhv_vcpu *vcpu)
 static void vmx_vcpu_destroy(struct mhv_vcpu *vcpu)
 {
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
-	int cpu;
 
 	if (vmx->vmcs)
 		vmx_clear(vmx);
-	/* A new vCPU at the same address is not this one to the IBPB check. */
-	for_each_possible_cpu(cpu)
-		cmpxchg(per_cpu_ptr(&vmx_cpu.last, cpu), (void *)vcpu, NULL);
 	vmx_vpid_put(vmx->vpid);
 	free_page((unsigned long)vmx->vmcs);
 	free_page((unsigned long)vmx->apic);
@@ -611,11 +627,6 @@ static void vmx_vcpu_load(struct mhv_vcpu *vcpu, int cpu)
 	} else if (vc->current_vmcs != vmx->vmcs) {
 		vmx_vmptrld(vmx->vmcs);
 		vc->current_vmcs = vmx->vmcs;
-	}
-	/* What another guest has trained must not steer this one. */
-	if (vc->last != vcpu) {
-		vc->last = vcpu;
-		indirect_branch_prediction_barrier();
 	}
 }
 
@@ -693,8 +704,8 @@ static void vmx_open_window(struct mhv_vcpu *vcpu, unsigned int which)
 	struct vmx_vcpu *vmx = to_vmx(vcpu);
 
 	if (which & MHV_WINDOW_NMI) {
-		mhv_state_need(vcpu, MHV_G_INTR);
-		if (vcpu->state.shadow & MHV_SHADOW_STI)
+		mhv_state_need(vcpu, MHV_G_RIP_FLAGS | MHV_G_INTR);
+		if (vcpu->state.shadow & MHV_SHADOW_STI && vcpu->state.rflags & X86_EFLAGS_IF)
 			which = MHV_WINDOW_INTR;
 	}
 	vmx_control(vmx, VMX_PROC, CPU_BASED_INTR_WINDOW_EXITING, which & MHV_WINDOW_INTR);

@@ -185,7 +185,6 @@ enum vmx_msr {
  * @current_vmcs: the one that VMREAD and VMWRITE are about
  * @host_msr: what the host wants in the MSRs of enum vmx_msr
  * @msr: what they hold now
- * @last: the vCPU that ran here last, never dereferenced
  * @on: VMX is on here, by us
  */
 struct vmx_cpu {
@@ -194,7 +193,6 @@ struct vmx_cpu {
 	void *current_vmcs;
 	u64 host_msr[VMX_NR_MSRS];
 	u64 msr[VMX_NR_MSRS];
-	void *last;
 	bool on;
 };
 
