@@ -91,7 +91,7 @@ static void no_shadow_guest(void)
 	guest_done();
 }
 
-/* With interrupts off STI leaves no shadow, whatever userspace says; none shall hold an NMI back. */
+/* With interrupts off STI leaves no shadow, whatever userspace says: none holds an NMI back. */
 TEST(no_shadow_of_sti)
 {
 	struct vcpu *vcpu;
