@@ -241,6 +241,11 @@ void mhv_deliver_payload(struct mhv_vcpu *vcpu, struct mhv_event *ev)
 
 static void inject(struct mhv_vcpu *vcpu, struct mhv_event *ev)
 {
+	/* In real mode none is pushed; but userspace may have said that there is one. */
+	if (ev->has_error) {
+		mhv_state_need(vcpu, MHV_G_CR);
+		ev->has_error = vcpu->state.cr0 & X86_CR0_PE;
+	}
 	trace_mhv_inject(vcpu->id, ev);
 	mhv_backend->inject(vcpu, ev);
 }

@@ -385,3 +385,28 @@ TEST(soft_exceptions_are_not_told)
 		EXPECT_EQ(e.exception.injected, nr == 5);
 	}
 }
+
+/* The handler of #GP tells how far the stack went down: 6 bytes, and no error code. */
+GUEST_ASM(real_handler, 16, "mov %sp, %ax\n out %ax, $0x10\n 1: jmp 1b");
+
+TEST(error_code_in_real_mode)
+{
+	struct vcpu *vcpu;
+	struct vm *vm;
+
+	NEED_CAP(KVM_CAP_VCPU_EVENTS);
+	vm = vm_new();
+	vcpu = vcpu_new(vm, 0);
+	memset(vm->ram, 0, 0x400);
+	*(u32 *)(vm->ram + 13 * 4) = 0x1000;
+	GUEST_ASM_COPY(vm, 0x1000, real_handler);
+	vcpu_real(vcpu, 0x2000);
+	get(vcpu);
+	events.exception.injected = 1;
+	events.exception.nr = 13;
+	events.exception.has_error_code = 1;
+	events.exception.error_code = 0x18;
+	events.flags = 0;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	EXPECT_EQ(*(u16 *)expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x10, 2, 1), 0x7000 - 6);
+}

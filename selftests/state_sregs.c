@@ -99,6 +99,39 @@ TEST(types_after_entry)
 	EXPECT_EQ(after.tr.type, before.tr.type);
 }
 
+#define UNMAPPED	0x8000000000UL
+
+static void segments_guest(void)
+{
+	u64 a = 0, c = UNMAPPED, d = 0;
+
+	GUEST_TRY("mov (%%rcx), %%rax", a, c, d);
+	asm volatile("mov %0, %%ds\n mov %0, %%es\n mov %0, %%fs" : : "r" (0));
+	guest_sync(guest_fault.vector);
+	guest_sync(1);
+	GUEST_EXPECT_EQ(GET("cr2"), UNMAPPED);
+	guest_done();
+}
+
+/* What the guest's own instructions have left there can be set again; null selectors, CR2. */
+TEST(of_the_guests_making)
+{
+	struct vcpu *vcpu = guest_new(segments_guest);
+	struct kvm_sregs s;
+
+	EXPECT_EQ(run_sync(vcpu), 14);
+	vcpu_get_sregs(vcpu, &s);
+	EXPECT_EQ(s.ds.selector, 0);
+	EXPECT_EQ(s.cr2, UNMAPPED);
+	vcpu_set_sregs(vcpu, &s);
+	EXPECT_EQ(run_sync(vcpu), 1);
+	/* Segments that were not accessed, too, which no load leaves. */
+	s.cs.type &= ~1;
+	s.ds = segment(0, 0xffffffff, GUEST_DS, 2, 1);
+	vcpu_set_sregs(vcpu, &s);
+	run_done(vcpu);
+}
+
 static void expect_refused(struct vcpu *vcpu, const struct kvm_sregs *bad, const char *what)
 {
 	struct kvm_sregs before, after;

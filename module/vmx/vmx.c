@@ -685,9 +685,7 @@ static void vmx_inject(struct mhv_vcpu *vcpu, const struct mhv_event *ev)
 	/* A guest that halts without an exit is woken; few kinds of event may find it halted. */
 	if (unlikely(vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_HLT))
 		vmcs_write(GUEST_ACTIVITY_STATE, GUEST_ACTIVITY_ACTIVE);
-	/* In real mode none is pushed, and the CPU insists on not being told one. */
-	mhv_state_need(vcpu, MHV_G_CR);
-	if (ev->has_error && vcpu->state.cr0 & X86_CR0_PE) {
+	if (ev->has_error) {
 		/* Nor may it have more than these CPUs' have; userspace can say anything. */
 		vmcs_write(VM_ENTRY_EXCEPTION_ERROR_CODE, (u16)ev->error);
 		info |= INTR_INFO_DELIVER_CODE_MASK;
