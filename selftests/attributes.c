@@ -51,11 +51,11 @@ TEST(tsc_offset_and_a_write)
 	NEED_CAP(KVM_CAP_VCPU_ATTRIBUTES);
 	if (!on_minihv())
 		test_skip("KVM moves offsets where the host's TSC is not stable");
-	vm = vm_new();
-	vcpu_new(vm, 0);
-	vcpu_new(vm, 1);
 	/* The host may be busy for once. */
 	for (int i = 0; i < 3; i++) {
+		vm = vm_new();
+		vcpu_new(vm, 0);
+		vcpu_new(vm, 1);
 		tick = xioctl(vm->vcpu[0].fd, KVM_GET_TSC_KHZ, 0);
 		ASSERT_RET(attr(vm->vcpu[0].fd, KVM_SET_DEVICE_ATTR, KVM_VCPU_TSC_CTRL,
 				KVM_VCPU_TSC_OFFSET, &offset), 0);
@@ -64,6 +64,7 @@ TEST(tsc_offset_and_a_write)
 		EXPECT_EQ(vcpu_set_msr(&vm->vcpu[1], 0x10, tsc), 1);
 		ASSERT_RET(attr(vm->vcpu[1].fd, KVM_GET_DEVICE_ATTR, KVM_VCPU_TSC_CTRL,
 				KVM_VCPU_TSC_OFFSET, &other), 0);
+		vm_free(vm);
 		if (other - offset + tick * 250 < tick * 500)
 			return;
 	}
