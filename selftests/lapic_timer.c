@@ -103,6 +103,7 @@ TEST(periodic)
 static void deadline_guest(void)
 {
 	u64 deadline;
+	u32 seen, late;
 
 	setup(VECTOR | 0x40000);
 	for (u32 i = 0; i < 20; i++) {
@@ -126,6 +127,19 @@ static void deadline_guest(void)
 	GUEST_EXPECT_EQ(apic_read(APIC_TMCCT), 0);
 	sti_nop();
 	GUEST_EXPECT_EQ(ticks, 21);
+	/* Nor does one come that was near. */
+	do {
+		deadline = rdtsc() + 20000000;
+		wrmsr(MSR_TSCDEADLINE, deadline);
+		wrmsr(MSR_TSCDEADLINE, 0);
+		late = rdtsc() >= deadline;
+		sti_nop();
+		seen = ticks;
+	} while (late);
+	while (rdtsc() < deadline + 20000000)
+		cpu_pause();
+	sti_nop();
+	GUEST_EXPECT_EQ(ticks, seen);
 	/* In the other modes the MSR reads as zero. */
 	apic_write(APIC_LVTT, VECTOR | 0x10000);
 	wrmsr(MSR_TSCDEADLINE, rdtsc() + 1000);
