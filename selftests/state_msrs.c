@@ -74,6 +74,8 @@ static void guest(void)
 	GUEST_EXPECT_EQ(wrmsr_try(MSR_EFER, BIT(63)), 13);
 	GUEST_EXPECT_EQ(wrmsr_try(MSR_EFER, rdmsr(MSR_EFER) & ~EFER_LME), 13);
 	GUEST_EXPECT_EQ(wrmsr_try(0x2ff, 2), 13);
+	GUEST_EXPECT_EQ(wrmsr_try(0x250, 2), 13);
+	GUEST_EXPECT_EQ(wrmsr_try(0x26f, 2ULL << 56), 13);
 	GUEST_EXPECT_EQ(rdmsr_try(0x12345678, &value), 13);
 	GUEST_EXPECT_EQ(wrmsr_try(0x12345678, 0), 13);
 	GUEST_EXPECT_EQ(guest_fault.error, 0);
