@@ -41,7 +41,7 @@ static void touch_stack(void)
 
 static void need_injection(void)
 {
-	nth_fd = open("/proc/self/fail-nth", O_RDWR);
+	nth_fd = open(getenv("FAIL_NTH") ?: "/proc/self/fail-nth", O_RDWR);
 	if (nth_fd < 0)
 		test_skip("no /proc/self/fail-nth: the kernel has no fault injection");
 	/*
@@ -277,6 +277,22 @@ static long call_split(struct vcpu *vcpu)
 	return ioctl(vm->fd, KVM_ENABLE_CAP, &cap);
 }
 
+static long call_ring(struct vcpu *vcpu)
+{
+	struct kvm_enable_cap cap = { .cap = KVM_CAP_DIRTY_LOG_RING, .args = { 16384 } };
+
+	(void)vcpu;
+	return ioctl(vm->fd, KVM_ENABLE_CAP, &cap);
+}
+
+static long call_identity_map(struct vcpu *vcpu)
+{
+	u64 addr = 0xfffbc000;
+
+	(void)vcpu;
+	return ioctl(vm->fd, KVM_SET_IDENTITY_MAP_ADDR, &addr);
+}
+
 static long call_vcpu(struct vcpu *vcpu)
 {
 	long fd = ioctl(vm->fd, KVM_CREATE_VCPU, 0L);
@@ -303,6 +319,12 @@ static void new_vm_split(void)
 {
 	new_vm();
 	ASSERT_RET(call_split(NULL), 0);
+}
+
+static void new_vm_ring(void)
+{
+	new_vm();
+	ASSERT_RET(call_ring(NULL), 0);
 }
 
 static long call_slot(struct vcpu *vcpu)
@@ -378,6 +400,16 @@ TEST(making_a_split_vm)
 	vm = vm_bare();
 	fail_each("SPLIT_IRQCHIP", NULL, call_split, new_vm);
 	fail_each("CREATE_VCPU", NULL, call_vcpu, new_vm_split);
+	EXPECT_TRUE(hits > 0);
+}
+
+TEST(making_a_vm_with_rings)
+{
+	need_injection();
+	vm = vm_bare();
+	fail_each("SET_IDENTITY_MAP_ADDR", NULL, call_identity_map, NULL);
+	fail_each("DIRTY_LOG_RING", NULL, call_ring, new_vm);
+	fail_each("CREATE_VCPU with a ring", NULL, call_vcpu, new_vm_ring);
 	EXPECT_TRUE(hits > 0);
 }
 
@@ -683,6 +715,161 @@ TEST(vcpu_ioctls)
 	fail_each("SET_MSRS", vcpu, call_set_msrs, NULL);
 	fail_each("SET_CPUID2", vcpu, call_cpuid, NULL);
 	fail_each("IRQCHIP", vcpu, call_irqchip_state, NULL);
+	EXPECT_TRUE(hits > 0);
+}
+
+/* ---- the others that take or give something: by rows ---- */
+
+enum which_fd { DEV, VM, VCPU };
+
+struct row {
+	const char *name;
+	enum which_fd on;
+	unsigned long cmd;
+	void *arg;
+	int gives_fd;
+};
+
+static const struct row *row;
+
+static long call_row(struct vcpu *vcpu)
+{
+	int fd = row->on == DEV ? vcpu->vm->dev : row->on == VM ? vcpu->vm->fd : vcpu->fd;
+	long r = ioctl(fd, row->cmd, row->arg);
+
+	if (row->gives_fd && r >= 0)
+		close(r);
+	return r;
+}
+
+static struct kvm_pit_state pit;
+static struct kvm_pit_state2 pit2;
+static struct kvm_reinject_control reinject = { .pit_reinject = 1 };
+
+static struct kvm_irq_level line = { .irq = 5 };
+
+static struct kvm_msi msi = { .address_lo = 0xfee00000, .data = 0x40 };
+
+static struct kvm_clock_data kvm_clock;
+
+static struct kvm_enable_cap vm_cap = {
+	.cap = KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, .args = { KVM_DIRTY_LOG_MANUAL_PROTECT_ENABLE },
+};
+
+static struct kvm_clear_dirty_log clear = {
+	.slot = 5, .num_pages = 64, .dirty_bitmap = bitmap,
+};
+
+static struct kvm_sregs2 sregs2;
+static struct kvm_xcrs xcrs;
+static struct kvm_debugregs debugregs;
+static struct kvm_vcpu_events events;
+static struct kvm_mp_state mp_state;
+static struct kvm_tpr_access_ctl tpr_access = { .enabled = 1 };
+
+static struct kvm_vapic_addr vapic = { .vapic_addr = GUEST_FREE };
+
+static struct kvm_x86_mce mce = { .status = 1ULL << 63 | 1ULL << 61, .bank = 1 };
+
+static u64 mce_cap, mce_setup = 1 << 8 | 10, offset, xcr0, xsave[2048];
+
+static struct kvm_device_attr offset_attr = {
+	.group = KVM_VCPU_TSC_CTRL, .attr = KVM_VCPU_TSC_OFFSET, .addr = (unsigned long)&offset,
+};
+
+static struct kvm_device_attr xcr0_attr = {
+	.attr = KVM_X86_XCOMP_GUEST_SUPP, .addr = (unsigned long)&xcr0,
+};
+
+static struct {
+	struct kvm_msrs head;
+	struct kvm_msr_entry e[1];
+} get_msrs = { { .nmsrs = 1 }, { { .index = 0x277 } } };
+
+static struct {
+	struct kvm_msr_list head;
+	u32 indices[100];
+} features = { .head.nmsrs = 100 };
+
+static struct {
+	struct kvm_cpuid2 head;
+	struct kvm_cpuid_entry2 entries[256];
+} get_cpuid = { .head.nent = 256 };
+
+static struct {
+	struct kvm_signal_mask head;
+	u8 set[8];
+} signals = { .head.len = 8 };
+
+static const struct row rows[] = {
+	{ "GET_MSR_FEATURE_INDEX_LIST", DEV, KVM_GET_MSR_FEATURE_INDEX_LIST, &features, 0 },
+	{ "GET_MSRS of features", DEV, KVM_GET_MSRS, &get_msrs, 0 },
+	{ "X86_GET_MCE_CAP_SUPPORTED", DEV, KVM_X86_GET_MCE_CAP_SUPPORTED, &mce_cap, 0 },
+	{ "HAS_DEVICE_ATTR of the device", DEV, KVM_HAS_DEVICE_ATTR, &xcr0_attr, 0 },
+	{ "GET_DEVICE_ATTR of the device", DEV, KVM_GET_DEVICE_ATTR, &xcr0_attr, 0 },
+
+	{ "GET_PIT", VM, KVM_GET_PIT, &pit, 0 },
+	{ "SET_PIT", VM, KVM_SET_PIT, &pit, 0 },
+	{ "GET_PIT2", VM, KVM_GET_PIT2, &pit2, 0 },
+	{ "SET_PIT2", VM, KVM_SET_PIT2, &pit2, 0 },
+	{ "REINJECT_CONTROL", VM, KVM_REINJECT_CONTROL, &reinject, 0 },
+	{ "IRQ_LINE", VM, KVM_IRQ_LINE, &line, 0 },
+	{ "IRQ_LINE_STATUS", VM, KVM_IRQ_LINE_STATUS, &line, 0 },
+	{ "SIGNAL_MSI", VM, KVM_SIGNAL_MSI, &msi, 0 },
+	{ "GET_CLOCK", VM, KVM_GET_CLOCK, &kvm_clock, 0 },
+	{ "SET_CLOCK", VM, KVM_SET_CLOCK, &kvm_clock, 0 },
+	{ "ENABLE_CAP", VM, KVM_ENABLE_CAP, &vm_cap, 0 },
+	{ "CLEAR_DIRTY_LOG", VM, KVM_CLEAR_DIRTY_LOG, &clear, 0 },
+	{ "GET_STATS_FD of a VM", VM, KVM_GET_STATS_FD, NULL, 1 },
+
+	{ "GET_SREGS2", VCPU, KVM_GET_SREGS2, &sregs2, 0 },
+	{ "SET_SREGS2", VCPU, KVM_SET_SREGS2, &sregs2, 0 },
+	{ "GET_XSAVE2", VCPU, KVM_GET_XSAVE2, xsave, 0 },
+	{ "SET_XCRS", VCPU, KVM_SET_XCRS, &xcrs, 0 },
+	{ "GET_MSRS", VCPU, KVM_GET_MSRS, &get_msrs, 0 },
+	{ "GET_CPUID2", VCPU, KVM_GET_CPUID2, &get_cpuid, 0 },
+	{ "GET_MP_STATE", VCPU, KVM_GET_MP_STATE, &mp_state, 0 },
+	{ "SET_MP_STATE", VCPU, KVM_SET_MP_STATE, &mp_state, 0 },
+	{ "SET_VCPU_EVENTS", VCPU, KVM_SET_VCPU_EVENTS, &events, 0 },
+	{ "GET_DEBUGREGS", VCPU, KVM_GET_DEBUGREGS, &debugregs, 0 },
+	{ "SET_SIGNAL_MASK", VCPU, KVM_SET_SIGNAL_MASK, &signals, 0 },
+	{ "X86_SETUP_MCE", VCPU, KVM_X86_SETUP_MCE, &mce_setup, 0 },
+	{ "X86_SET_MCE", VCPU, KVM_X86_SET_MCE, &mce, 0 },
+	{ "SET_VAPIC_ADDR", VCPU, KVM_SET_VAPIC_ADDR, &vapic, 0 },
+	{ "TPR_ACCESS_REPORTING", VCPU, KVM_TPR_ACCESS_REPORTING, &tpr_access, 0 },
+	{ "GET_STATS_FD of a vCPU", VCPU, KVM_GET_STATS_FD, NULL, 1 },
+	{ "HAS_DEVICE_ATTR", VCPU, KVM_HAS_DEVICE_ATTR, &offset_attr, 0 },
+	{ "GET_DEVICE_ATTR", VCPU, KVM_GET_DEVICE_ATTR, &offset_attr, 0 },
+	{ "SET_DEVICE_ATTR", VCPU, KVM_SET_DEVICE_ATTR, &offset_attr, 0 },
+};
+
+TEST(other_ioctls)
+{
+	struct kvm_pit_config config = {};
+	struct vcpu *vcpu;
+
+	need_injection();
+	vcpu = guest_new_irqchip(guest);
+	vm = vcpu->vm;
+	memory = mem_alloc(0x40000);
+	xioctl(vm->fd, KVM_CREATE_PIT2, &config);
+	ASSERT_RET(vm_slot(vm, 5, KVM_MEM_LOG_DIRTY_PAGES, 0x10000000, 0x40000, memory), 0);
+
+	/* What is set is what was there, but for something that would be seen. */
+	xioctl(vm->fd, KVM_GET_PIT, &pit);
+	xioctl(vm->fd, KVM_GET_PIT2, &pit2);
+	xioctl(vcpu->fd, KVM_GET_XCRS, &xcrs);
+	xcrs.xcrs[0].value = 1;
+	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+	events.nmi.masked = 1;
+
+	for (row = rows; row < rows + ARRAY_SIZE(rows); row++) {
+		if (row->cmd == KVM_SET_MP_STATE)
+			mp_state.mp_state = KVM_MP_STATE_HALTED;
+		if (row->cmd == KVM_SET_SREGS2)
+			sregs2.cr2 = 0x1234567000;
+		fail_each(row->name, vcpu, call_row, NULL);
+	}
 	EXPECT_TRUE(hits > 0);
 }
 
