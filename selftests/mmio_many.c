@@ -33,3 +33,28 @@ TEST(enter_with_31_levels)
 	EXPECT_TRUE(n < ENOUGH);
 	EXPECT_TRUE(reason == KVM_EXIT_INTERNAL_ERROR || reason == KVM_EXIT_IO);
 }
+
+/* More elements than the emulator logs of an instruction; the IOAPIC, in the kernel, takes all. */
+static void long_strings(void)
+{
+	static u8 copy[256];	/* as long as the IOAPIC */
+	void *at = (void *)IOAPIC_BASE;
+	u64 n = sizeof(copy);
+
+	asm volatile("rep stosb" : "+D" (at), "+c" (n) : "a" (0) : "memory");
+	GUEST_EXPECT_EQ(n, 0);
+	GUEST_EXPECT_EQ((u64)at, IOAPIC_BASE + sizeof(copy));
+	for (int i = 0; i < 2; i++) {
+		void *from = (void *)IOAPIC_BASE, *to = copy;
+
+		n = sizeof(copy);
+		asm volatile("rep movsb" : "+S" (from), "+D" (to), "+c" (n) : : "memory");
+		GUEST_EXPECT_EQ(n, 0);
+	}
+	guest_done();
+}
+
+TEST(long_strings_to_the_ioapic)
+{
+	run_done(guest_new_irqchip(long_strings));
+}

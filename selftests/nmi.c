@@ -215,4 +215,17 @@ TEST(iret_given_up)
 	xioctl(vcpu->fd, KVM_NMI, 0);
 	for (int i = 0; i < 3; i++)
 		expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x11, 1, 1);
+
+	/* Bochs enters all later guests with NMIs masked, until there has been one. */
+	ASSERT_RET(mprotect(mem, 4096, PROT_READ | PROT_WRITE), 0);
+	memcpy(mem, (u64[]){ at.rip, GUEST_CS64, RFLAGS_FIXED, at.rsp, 0 }, 40);
+	vcpu_get_regs(vcpu, &regs);
+	regs.rip = gate + 2;
+	vcpu_set_regs(vcpu, &regs);
+	events.nmi.pending = 0;
+	events.flags = KVM_VCPUEVENT_VALID_NMI_PENDING;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x11, 1, 1);
+	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+	EXPECT_EQ(events.nmi.masked, 0);
 }

@@ -4,6 +4,7 @@
  * HLT with interrupts off, now or the next one.
  */
 #include <linux/kvm_para.h>
+#include <signal.h>
 
 #include "guest.h"
 #include "vm.h"
@@ -177,6 +178,59 @@ TEST(kick_of_nobody)
 	xioctl(other->fd, KVM_SET_MP_STATE, &state);
 	run_done(kicks);
 	xioctl(other->fd, KVM_GET_MP_STATE, &state);
+	EXPECT_EQ(state.mp_state, KVM_MP_STATE_HALTED);
+}
+
+static void two_halts(u64 id)
+{
+	(void)id;
+	apic_enable();
+	guest_sync(1);
+	asm volatile("cli; hlt" : : : "memory");
+	guest_sync(2);
+	asm volatile("cli; hlt" : : : "memory");
+	guest_sync(3);
+	guest_done();
+}
+
+static void kick_the_first(u64 id)
+{
+	(void)id;
+	GUEST_EXPECT_EQ(call(KVM_HC_KICK_CPU, 0, 0, 0, 0), 0);
+	guest_done();
+}
+
+static void nothing(int signal)
+{
+	(void)signal;
+}
+
+/* A kick is good for one HLT. */
+TEST(one_kick_one_halt)
+{
+	struct kvm_mp_state state = { .mp_state = KVM_MP_STATE_RUNNABLE };
+	struct sigaction action = { .sa_handler = nothing };
+	struct vm *vm = vm_new_irqchip();
+	struct vcpu *halts, *kicks;
+
+	need_feature(KVM_FEATURE_PV_UNHALT);
+	halts = vcpu_new(vm, 0);
+	kicks = vcpu_new(vm, 1);
+	vcpu_cpuid(halts);
+	vcpu_cpuid(kicks);
+	vcpu_long(halts, two_halts, 0);
+	vcpu_long(kicks, kick_the_first, 1);
+	xioctl(kicks->fd, KVM_SET_MP_STATE, &state);
+	EXPECT_EQ(run_sync(halts), 1);
+	run_done(kicks);
+	EXPECT_EQ(run_sync(halts), 2);
+	sigaction(SIGALRM, &action, NULL);
+	/* It may take longer than that to get to its HLT. */
+	for (int i = 0; i < 20 && state.mp_state != KVM_MP_STATE_HALTED; i++) {
+		ualarm(50000, 0);
+		EXPECT_ERRNO(ioctl(halts->fd, KVM_RUN, 0), EINTR);
+		xioctl(halts->fd, KVM_GET_MP_STATE, &state);
+	}
 	EXPECT_EQ(state.mp_state, KVM_MP_STATE_HALTED);
 }
 
