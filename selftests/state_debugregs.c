@@ -54,7 +54,6 @@ TEST(round_trip)
 	u64 address;
 
 	NEED_CAP(KVM_CAP_DEBUGREGS);
-	stay_on_one_cpu();	/* as QEMU's TCG does with breakpoints */
 	vcpu = guest_new(guest);
 	xioctl(vcpu->fd, KVM_GET_DEBUGREGS, &regs);
 	EXPECT_EQ(regs.db[0] | regs.db[1] | regs.db[2] | regs.db[3], 0);
