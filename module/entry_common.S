@@ -122,4 +122,25 @@
 .Lspec_in_done_\@:
 .endm
 
+/*
+ * Overwrite what the guest left in the return stack, before the first RET, as
+ * the kernel's FILL_RETURN_BUFFER does, but without its loop: that is half of
+ * the instructions, on each exit.  With @ftr2 one entry is enough.
+ */
+.macro FILL_RETURN_STACK ftr:req ftr2=ALT_NOT(X86_FEATURE_ALWAYS)
+	ALTERNATIVE_2 "jmp .Lfilled_\@", "", \ftr, "jmp .Lfill_one_\@", \ftr2
+	.rept RSB_CLEAR_LOOPS - 1
+	__FILL_RETURN_SLOT
+	.endr
+	add $8 * (RSB_CLEAR_LOOPS - 1), %rsp
+.Lfill_one_\@:
+	__FILL_RETURN_SLOT
+	add $8, %rsp
+	lfence		/* no RET ahead of the calls, by speculation */
+#ifdef CREDIT_CALL_DEPTH
+	CREDIT_CALL_DEPTH
+#endif
+.Lfilled_\@:
+.endm
+
 #endif /* MHV_ENTRY_H */

@@ -59,7 +59,7 @@ SYM_FUNC_START(svm_enter)
 4:	vmload %rax
 
 	/* Before the first RET: the guest has filled the return stack. */
-	FILL_RETURN_BUFFER %rax, RSB_CLEAR_LOOPS, X86_FEATURE_RETPOLINE
+	FILL_RETURN_STACK X86_FEATURE_RETPOLINE
 
 	/* The guest cannot have changed SPEC_CTRL: its writes exit. */
 	ALTERNATIVE_2 "jmp .Lspec_out_done", \

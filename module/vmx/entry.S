@@ -72,8 +72,7 @@ SYM_INNER_LABEL(vmx_after_exit, SYM_L_GLOBAL)
 	xor %eax, %eax
 
 	/* Before the first RET: the guest has filled the return stack. */
-	FILL_RETURN_BUFFER %rcx, RSB_CLEAR_LOOPS, X86_FEATURE_RSB_VMEXIT, \
-			   X86_FEATURE_RSB_VMEXIT_LITE
+	FILL_RETURN_STACK X86_FEATURE_RSB_VMEXIT, X86_FEATURE_RSB_VMEXIT_LITE
 
 	/*
 	 * The guest cannot have changed SPEC_CTRL: its writes exit.  With IBRS
