@@ -30,12 +30,22 @@ struct mhv_iorange {
 /**
  * struct mhv_iobus - the devices of one bus; replaced as a whole to add one
  * @nr: of ranges
- * @range: sorted by @addr
+ * @range: 1 to @nr, sorted by @addr; [0] reaches nothing and [@nr + 1] begins
+ *	at the last address, so that a search needs no look at its bounds
  */
 struct mhv_iobus {
 	unsigned int nr;
 	struct mhv_iorange range[];
 };
+
+static struct mhv_iobus *iobus_alloc(unsigned int nr)
+{
+	struct mhv_iobus *bus = kvzalloc(struct_size(bus, range, nr + 2), GFP_KERNEL_ACCOUNT);
+
+	if (bus)
+		bus->range[1].addr = ~0ULL;
+	return bus;
+}
 
 /**
  * mhv_iobus_init - give a new VM its empty buses
@@ -48,7 +58,7 @@ int mhv_iobus_init(struct mhv_vm *vm)
 	unsigned int i;
 
 	for (i = 0; i < MHV_NR_BUSES; i++) {
-		vm->buses[i] = kzalloc(sizeof(*vm->buses[i]), GFP_KERNEL_ACCOUNT);
+		vm->buses[i] = iobus_alloc(0);
 		if (!vm->buses[i])
 			return -ENOMEM;
 	}
@@ -65,7 +75,7 @@ void mhv_iobus_destroy(struct mhv_vm *vm)
 	unsigned int i, n;
 
 	for (i = 0; i < MHV_NR_BUSES; i++) {
-		for (n = 0; vm->buses[i] && n < vm->buses[i]->nr; n++) {
+		for (n = 1; vm->buses[i] && n <= vm->buses[i]->nr; n++) {
 			dev = vm->buses[i]->range[n].dev;
 			if (dev && dev->ops->destroy)
 				dev->ops->destroy(dev);
@@ -95,31 +105,32 @@ int mhv_iobus_add(struct mhv_vm *vm, enum mhv_bus bus, gpa_t addr, int len,
 	gpa_t reach = 0;
 
 	lockdep_assert_held(&vm->slots_lock);
-	for (i = 0; i < old->nr; i++)
+	for (i = 1; i <= old->nr; i++)
 		if (old->range[i].dev && !mhv_is_ioeventfd(old->range[i].dev))
 			devices++;
 	if (!mhv_is_ioeventfd(dev) && devices >= IOBUS_MAX_DEVICES)
 		return -ENOSPC;
 
-	new = kvzalloc(struct_size(new, range, old->nr + 1), GFP_KERNEL_ACCOUNT);
+	new = iobus_alloc(old->nr + 1);
 	if (!new)
 		return -ENOMEM;
-	for (i = 0; i < old->nr; i++) {
+	for (i = 1; i <= old->nr; i++) {
 		if (add.dev && old->range[i].addr > addr) {
-			new->range[new->nr++] = add;
+			new->range[++new->nr] = add;
 			add.dev = NULL;
 		}
 		if (old->range[i].dev)
-			new->range[new->nr++] = old->range[i];
+			new->range[++new->nr] = old->range[i];
 	}
 	if (add.dev)
-		new->range[new->nr++] = add;
-	for (i = 0; i < new->nr; i++) {
+		new->range[++new->nr] = add;
+	for (i = 1; i <= new->nr; i++) {
 		/* A range of length 0 reaches its own address. */
 		reach = max3(reach, new->range[i].end, new->range[i].addr + 1);
 		new->range[i].reach = reach;
 	}
-	/* Pairs with READ_ONCE() in mhv_iobus_next(). */
+	new->range[new->nr + 1].addr = ~0ULL;
+	/* Pairs with READ_ONCE() in mhv_iobus_read() and mhv_iobus_write(). */
 	smp_store_release(&vm->buses[bus], new);
 	synchronize_srcu_expedited(&vm->srcu);
 	kvfree(old);
@@ -141,7 +152,7 @@ int mhv_iobus_remove(struct mhv_vm *vm, enum mhv_bus bus, struct mhv_iodev *dev)
 	unsigned int i;
 
 	lockdep_assert_held(&vm->slots_lock);
-	for (i = 0; b && i < b->nr; i++) {
+	for (i = 1; b && i <= b->nr; i++) {
 		if (b->range[i].dev != dev)
 			continue;
 		WRITE_ONCE(b->range[i].dev, NULL);
@@ -151,53 +162,49 @@ int mhv_iobus_remove(struct mhv_vm *vm, enum mhv_bus bus, struct mhv_iodev *dev)
 	return -ENOENT;
 }
 
-/* How many ranges begin at or below @addr. */
-static unsigned int iobus_upper_bound(const struct mhv_iobus *bus, gpa_t addr)
+/* The last range that begins at or below @addr; 0 if none does. */
+static unsigned int iobus_search(const struct mhv_iobus *bus, gpa_t addr)
 {
 	unsigned int low = 0, high = bus->nr, mid;
 
 	while (low < high) {
-		mid = (low + high) / 2;
+		mid = (low + high + 1) / 2;
 		if (bus->range[mid].addr <= addr)
-			low = mid + 1;
+			low = mid;
 		else
-			high = mid;
+			high = mid - 1;
 	}
 	return low;
 }
 
 /* The same; as a rule, a vCPU accesses the device that it has accessed last. */
-static __always_inline unsigned int iobus_find(const struct mhv_iobus *bus, gpa_t addr, u32 *hint)
+static __always_inline const struct mhv_iorange *iobus_find(const struct mhv_iobus *bus,
+							    gpa_t addr, u32 *hint)
 {
-	unsigned int n = *hint;
+	const struct mhv_iorange *range = &bus->range[*hint];
 
-	if (n && n <= bus->nr && bus->range[n - 1].addr <= addr &&
-	    (n == bus->nr || bus->range[n].addr > addr))
-		return n;
-	n = iobus_upper_bound(bus, addr);
-	*hint = n;
-	return n;
+	if (unlikely(*hint > bus->nr || range[0].addr > addr || range[1].addr <= addr)) {
+		*hint = iobus_search(bus, addr);
+		range = &bus->range[*hint];
+	}
+	return range;
 }
 
 /*
- * The device that takes an access, of those below *@i, or NULL.  A device
- * takes what lies wholly inside of it, or begins where it is if it has no
- * length.
+ * The device that takes an access, of those at *@range and below, or NULL.  A
+ * device takes what lies wholly inside of it, or begins where it is if it has
+ * no length.
  */
-static __always_inline struct mhv_iodev *iobus_next(const struct mhv_iobus *bus, unsigned int *i,
+static __always_inline struct mhv_iodev *iobus_next(const struct mhv_iorange **range,
 						    gpa_t addr, int len)
 {
-	const struct mhv_iorange *range;
+	const struct mhv_iorange *r;
 	struct mhv_iodev *dev;
 
-	while (*i) {
-		range = &bus->range[--*i];
-		if (range->reach <= addr)
-			break;
-		if (addr + len > range->end &&
-		    !(range->addr == range->end && range->addr == addr))
+	for (; (r = *range)->reach > addr; (*range)--) {
+		if (addr + len > r->end && !(r->addr == r->end && r->addr == addr))
 			continue;
-		dev = READ_ONCE(range->dev);
+		dev = READ_ONCE(r->dev);
 		if (dev)
 			return dev;
 	}
@@ -218,10 +225,10 @@ static __always_inline struct mhv_iodev *iobus_next(const struct mhv_iobus *bus,
 int mhv_iobus_read(struct mhv_vcpu *vcpu, enum mhv_bus bus, gpa_t addr, int len, void *data)
 {
 	const struct mhv_iobus *b = READ_ONCE(vcpu->vm->buses[bus]);
-	unsigned int i = iobus_find(b, addr, &vcpu->bus_hint[bus]);
+	const struct mhv_iorange *range = iobus_find(b, addr, &vcpu->bus_hint[bus]);
 	struct mhv_iodev *dev;
 
-	while ((dev = iobus_next(b, &i, addr, len)))
+	for (; (dev = iobus_next(&range, addr, len)); range--)
 		if (dev->ops->read && !dev->ops->read(dev, vcpu, addr, len, data))
 			return 0;
 	return -EOPNOTSUPP;
@@ -242,10 +249,10 @@ int mhv_iobus_write(struct mhv_vcpu *vcpu, enum mhv_bus bus, gpa_t addr, int len
 		    const void *data)
 {
 	const struct mhv_iobus *b = READ_ONCE(vcpu->vm->buses[bus]);
-	unsigned int i = iobus_find(b, addr, &vcpu->bus_hint[bus]);
+	const struct mhv_iorange *range = iobus_find(b, addr, &vcpu->bus_hint[bus]);
 	struct mhv_iodev *dev;
 
-	while ((dev = iobus_next(b, &i, addr, len)))
+	for (; (dev = iobus_next(&range, addr, len)); range--)
 		if (dev->ops->write && !dev->ops->write(dev, vcpu, addr, len, data))
 			return 0;
 	return -EOPNOTSUPP;
