@@ -10,6 +10,8 @@
 #ifndef MHV_BACKEND_H
 #define MHV_BACKEND_H
 
+#include <linux/static_call.h>
+
 #include "minihv.h"
 
 /**
@@ -137,6 +139,15 @@ extern struct mhv_backend mhv_vmx_backend;
 /* The backend in use; set once, before the device can be opened. */
 extern const struct mhv_backend *mhv_backend;
 
+/*
+ * Its ops that nearly each exit takes, as direct calls, patched in at load by
+ * mhv_run_setup(): an indirect call and the return from its thunk are some ten
+ * instructions more, and a branch to be predicted.
+ */
+DECLARE_STATIC_CALL(mhv_backend_run, *mhv_backend->run);
+DECLARE_STATIC_CALL(mhv_backend_handle_exit, *mhv_backend->handle_exit);
+DECLARE_STATIC_CALL(mhv_backend_next_rip, *mhv_backend->next_rip);
+
 /* ---- services: what a backend may call (exits.c) ---- */
 
 /**
@@ -175,7 +186,8 @@ struct mhv_task_exit {
 };
 
 int mhv_exit_task_switch(struct mhv_vcpu *vcpu, const struct mhv_task_exit *exit);
-int mhv_exit_pio(struct mhv_vcpu *vcpu, bool string);
+int mhv_exit_pio(struct mhv_vcpu *vcpu);
+int mhv_exit_string_pio(struct mhv_vcpu *vcpu);
 int mhv_exit_npf(struct mhv_vcpu *vcpu, const struct mhv_npf_exit *npf);
 int mhv_exit_cpuid(struct mhv_vcpu *vcpu);
 int mhv_exit_rdmsr(struct mhv_vcpu *vcpu);

@@ -234,6 +234,15 @@ void mhv_exit_behind(struct mhv_vcpu *vcpu, u64 next)
 	go_behind(vcpu, next);
 }
 
+/* mhv_skip(), for the exits that are many. */
+static __always_inline int skip(struct mhv_vcpu *vcpu, u64 next)
+{
+	go_behind(vcpu, next);
+	if (unlikely(vcpu->state.rflags & X86_EFLAGS_TF))
+		return step_trap(vcpu);
+	return MHV_RESUME;
+}
+
 /**
  * mhv_skip() - step over the instruction that exited
  * @vcpu: the vCPU
@@ -246,10 +255,7 @@ void mhv_exit_behind(struct mhv_vcpu *vcpu, u64 next)
  */
 int mhv_skip(struct mhv_vcpu *vcpu, u64 next)
 {
-	go_behind(vcpu, next);
-	if (unlikely(vcpu->state.rflags & X86_EFLAGS_TF))
-		return step_trap(vcpu);
-	return MHV_RESUME;
+	return skip(vcpu, next);
 }
 
 /* ---- CPUID, MSRs, HLT ---- */
@@ -264,7 +270,7 @@ int mhv_exit_cpuid(struct mhv_vcpu *vcpu)
 	u32 eax, ebx, ecx, edx;
 	u64 next;
 
-	if (!mhv_backend->next_rip(vcpu, &next))
+	if (!static_call(mhv_backend_next_rip)(vcpu, &next))
 		return MHV_RESUME;
 	if (unlikely(vcpu->cpuid_faults) && mhv_cpl(vcpu))
 		return general_protection(vcpu);
@@ -277,7 +283,7 @@ int mhv_exit_cpuid(struct mhv_vcpu *vcpu)
 	gpr[MHV_RBX] = ebx;
 	gpr[MHV_RCX] = ecx;
 	gpr[MHV_RDX] = edx;
-	return mhv_skip(vcpu, next);
+	return skip(vcpu, next);
 }
 
 /*
@@ -335,7 +341,7 @@ int mhv_exit_rdmsr(struct mhv_vcpu *vcpu)
 	u64 next, val = 0;
 	int r;
 
-	if (!mhv_backend->next_rip(vcpu, &next))
+	if (!static_call(mhv_backend_next_rip)(vcpu, &next))
 		return MHV_RESUME;
 	mhv_state_change(vcpu, MHV_G_GPR);
 	r = mhv_msr_get(vcpu, gpr[MHV_RCX], &val, false);
@@ -357,7 +363,7 @@ int mhv_exit_wrmsr(struct mhv_vcpu *vcpu)
 	u64 next, val;
 	int r;
 
-	if (!mhv_backend->next_rip(vcpu, &next))
+	if (!static_call(mhv_backend_next_rip)(vcpu, &next))
 		return MHV_RESUME;
 	mhv_state_need(vcpu, MHV_G_GPR);
 	val = (u32)gpr[MHV_RAX] | gpr[MHV_RDX] << 32;
@@ -395,7 +401,7 @@ int mhv_exit_hlt(struct mhv_vcpu *vcpu)
 	u64 next;
 	int r;
 
-	if (!mhv_backend->next_rip(vcpu, &next))
+	if (!static_call(mhv_backend_next_rip)(vcpu, &next))
 		return MHV_RESUME;
 	r = mhv_skip(vcpu, next);
 	return r == MHV_RESUME ? mhv_hlt(vcpu) : r;
@@ -412,7 +418,7 @@ int mhv_exit_nop(struct mhv_vcpu *vcpu)
 {
 	u64 next;
 
-	if (!mhv_backend->next_rip(vcpu, &next))
+	if (!static_call(mhv_backend_next_rip)(vcpu, &next))
 		return MHV_RESUME;
 	return mhv_skip(vcpu, next);
 }
@@ -459,7 +465,7 @@ int mhv_exit_pause(struct mhv_vcpu *vcpu)
 	unsigned long i;
 	u64 next;
 
-	if (!mhv_backend->next_rip(vcpu, &next))
+	if (!static_call(mhv_backend_next_rip)(vcpu, &next))
 		return MHV_RESUME;
 	mhv_for_each_vcpu(i, other, vcpu->vm)
 		if (other != vcpu && mhv_yield_to(other))
@@ -499,7 +505,7 @@ int mhv_exit_cr_write(struct mhv_vcpu *vcpu, unsigned int cr, u64 val)
 	u64 next, cr8 = vcpu->cr8;
 	int r;
 
-	if (!mhv_backend->next_rip(vcpu, &next))
+	if (!static_call(mhv_backend_next_rip)(vcpu, &next))
 		return MHV_RESUME;
 	if (!mhv_is_64bit_mode(vcpu))
 		val = (u32)val;
@@ -540,7 +546,7 @@ int mhv_exit_cr_read(struct mhv_vcpu *vcpu, unsigned int cr, unsigned int gpr)
 	struct mhv_state *state = &vcpu->state;
 	u64 next, val;
 
-	if (!mhv_backend->next_rip(vcpu, &next))
+	if (!static_call(mhv_backend_next_rip)(vcpu, &next))
 		return MHV_RESUME;
 	mhv_state_need(vcpu, MHV_G_CR);
 	switch (cr) {
@@ -616,7 +622,7 @@ int mhv_exit_dr(struct mhv_vcpu *vcpu, unsigned int dr, unsigned int gpr, bool w
 {
 	u64 next, val;
 
-	if (!mhv_backend->next_rip(vcpu, &next))
+	if (!static_call(mhv_backend_next_rip)(vcpu, &next))
 		return MHV_RESUME;
 	if (!mhv_dr_access(vcpu, &dr))
 		return MHV_RESUME;
@@ -641,7 +647,7 @@ int mhv_exit_xsetbv(struct mhv_vcpu *vcpu)
 	const u64 *gpr = vcpu->state.gpr;
 	u64 next, val;
 
-	if (!mhv_backend->next_rip(vcpu, &next))
+	if (!static_call(mhv_backend_next_rip)(vcpu, &next))
 		return MHV_RESUME;
 	mhv_state_need(vcpu, MHV_G_GPR);
 	val = (u32)gpr[MHV_RAX] | gpr[MHV_RDX] << 32;
@@ -652,20 +658,18 @@ int mhv_exit_xsetbv(struct mhv_vcpu *vcpu)
 
 /* ---- port I/O ---- */
 
-static int finish_pio(struct mhv_vcpu *vcpu)
+static int finish_in(struct mhv_vcpu *vcpu)
 {
 	struct mhv_pio *pio = &vcpu->pio;
 	u64 rax = pio->data, mask;
 
-	if (pio->in) {
-		/* As any write of a register: 32 bits clear the upper half. */
-		if (pio->size < 4) {
-			mask = BIT_ULL(pio->size * 8) - 1;
-			rax = (mhv_gpr(vcpu, MHV_RAX) & ~mask) | (rax & mask);
-		}
-		mhv_set_gpr(vcpu, MHV_RAX, rax);
+	/* As any write of a register: 32 bits clear the upper half. */
+	if (pio->size < 4) {
+		mask = BIT_ULL(pio->size * 8) - 1;
+		rax = (mhv_gpr(vcpu, MHV_RAX) & ~mask) | (rax & mask);
 	}
-	return mhv_skip(vcpu, pio->next_rip);
+	mhv_set_gpr(vcpu, MHV_RAX, rax);
+	return skip(vcpu, pio->next_rip);
 }
 
 /*
@@ -678,8 +682,10 @@ static int complete_pio(struct mhv_vcpu *vcpu)
 
 	if (mhv_rip(vcpu) != pio->rip)
 		return MHV_RESUME;
+	if (!pio->in)
+		return mhv_skip(vcpu, pio->next_rip);
 	memcpy(&pio->data, vcpu->pio_data, sizeof(pio->data));
-	return finish_pio(vcpu);
+	return finish_in(vcpu);
 }
 
 /**
@@ -709,34 +715,23 @@ int mhv_user_pio(struct mhv_vcpu *vcpu, u16 port, unsigned int size,
 }
 
 /**
- * mhv_exit_pio() - IN or OUT
- * @vcpu: the vCPU; vcpu->pio has the operands but @rip and @data
- * @string: INS or OUTS: to be decoded
- *
- * A device in the kernel serves it, or userspace.  Windows' and Linux's delay
- * port 0x7e advances RIP before the exit, a quirk that QEMU's VAPIC ROM needs.
+ * mhv_exit_string_pio() - INS or OUTS
+ * @vcpu: the vCPU
  */
-int mhv_exit_pio(struct mhv_vcpu *vcpu, bool string)
+int mhv_exit_string_pio(struct mhv_vcpu *vcpu)
+{
+	vcpu->stat.io_exits++;
+	return mhv_emulate(vcpu, NULL, 0);
+}
+
+/*
+ * No device in the kernel serves it.  Windows' and Linux's delay port 0x7e
+ * advances RIP before the exit, a quirk that QEMU's VAPIC ROM needs.
+ */
+static int pio_to_user(struct mhv_vcpu *vcpu)
 {
 	struct mhv_pio *pio = &vcpu->pio;
-	int idx, r;
-
-	vcpu->stat.io_exits++;
-	if (string)
-		return mhv_emulate(vcpu, NULL, 0);
-
-	pio->rip = vcpu->state.rip;
-	pio->data = pio->in ? 0 : mhv_gpr(vcpu, MHV_RAX);
-	trace_mhv_pio(!pio->in, pio->port, pio->size, 1, pio->data);
-
-	idx = srcu_read_lock(&vcpu->vm->srcu);
-	if (pio->in)
-		r = mhv_iobus_read(vcpu, MHV_BUS_PIO, pio->port, pio->size, &pio->data);
-	else
-		r = mhv_iobus_write(vcpu, MHV_BUS_PIO, pio->port, pio->size, &pio->data);
-	srcu_read_unlock(&vcpu->vm->srcu, idx);
-	if (!r)
-		return finish_pio(vcpu);
+	int r;
 
 	memcpy(vcpu->pio_data, &pio->data, pio->size);
 	if (pio->port == 0x7e && !pio->in &&
@@ -745,9 +740,47 @@ int mhv_exit_pio(struct mhv_vcpu *vcpu, bool string)
 		if (r != MHV_RESUME)
 			return r;
 	} else {
+		pio->rip = vcpu->state.rip;
 		vcpu->complete = complete_pio;
 	}
 	return mhv_user_pio(vcpu, pio->port, pio->size, 1, pio->in);
+}
+
+static int exit_in(struct mhv_vcpu *vcpu)
+{
+	struct mhv_pio *pio = &vcpu->pio;
+	int idx, r;
+
+	pio->data = 0;
+	trace_mhv_pio(0, pio->port, pio->size, 1, 0);
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	r = mhv_iobus_read(vcpu, MHV_BUS_PIO, pio->port, pio->size, &pio->data);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return r ? pio_to_user(vcpu) : finish_in(vcpu);
+}
+
+/**
+ * mhv_exit_pio() - IN or OUT
+ * @vcpu: the vCPU; vcpu->pio has the operands but @rip and @data
+ *
+ * A device in the kernel serves it, or userspace.
+ */
+int mhv_exit_pio(struct mhv_vcpu *vcpu)
+{
+	struct mhv_pio *pio = &vcpu->pio;
+	int idx, r;
+
+	vcpu->stat.io_exits++;
+	if (pio->in)
+		return exit_in(vcpu);
+
+	pio->data = mhv_gpr(vcpu, MHV_RAX);
+	if (trace_mhv_pio_enabled())	/* else its arguments are loaded, too */
+		trace_mhv_pio(1, pio->port, pio->size, 1, pio->data);
+	idx = srcu_read_lock(&vcpu->vm->srcu);
+	r = mhv_iobus_write(vcpu, MHV_BUS_PIO, pio->port, pio->size, &pio->data);
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	return r ? pio_to_user(vcpu) : skip(vcpu, pio->next_rip);
 }
 
 /* ---- memory ---- */
@@ -850,7 +883,7 @@ static void note_breakpoint(struct mhv_vcpu *vcpu)
 	u64 next;
 
 	vcpu->bp_rip = vcpu->state.rip;
-	vcpu->bp_len = mhv_backend->next_rip(vcpu, &next) ? next - vcpu->bp_rip : 0;
+	vcpu->bp_len = static_call(mhv_backend_next_rip)(vcpu, &next) ? next - vcpu->bp_rip : 0;
 }
 
 /**

@@ -331,7 +331,7 @@ struct mhv_dirty_ring {
 
 /**
  * struct mhv_pio - an IN or OUT, until its instruction is done (exits.c)
- * @rip: where the instruction stands
+ * @rip: where the instruction stands, if userspace serves it
  * @next_rip: of the instruction after it
  * @data: what is written, or was read; more than @size bytes of it may be set
  * @port: the port

@@ -311,7 +311,7 @@ int mhv_exit_hypercall(struct mhv_vcpu *vcpu)
 {
 	u64 next;
 
-	if (!mhv_backend->next_rip(vcpu, &next))
+	if (!static_call(mhv_backend_next_rip)(vcpu, &next))
 		return MHV_RESUME;
 	return mhv_hypercall_at(vcpu, next);
 }

@@ -17,16 +17,23 @@
 #include "compat.h"
 #include "trace.h"
 
+DEFINE_STATIC_CALL_NULL(mhv_backend_run, *mhv_backend->run);
+DEFINE_STATIC_CALL_NULL(mhv_backend_handle_exit, *mhv_backend->handle_exit);
+DEFINE_STATIC_CALL_NULL(mhv_backend_next_rip, *mhv_backend->next_rip);
+
 static u64 host_xcr0;
 static u64 host_xss;
 
 /**
- * mhv_run_setup() - note the host state that a guest's replaces
+ * mhv_run_setup() - have exits call the backend, and note the host state that a guest's replaces
  *
- * Context: module load.
+ * Context: module load, the backend chosen; sleeps.
  */
 void mhv_run_setup(void)
 {
+	static_call_update(mhv_backend_run, mhv_backend->run);
+	static_call_update(mhv_backend_handle_exit, mhv_backend->handle_exit);
+	static_call_update(mhv_backend_next_rip, mhv_backend->next_rip);
 	if (boot_cpu_has(X86_FEATURE_XSAVE))
 		host_xcr0 = xgetbv(XCR_XFEATURE_ENABLED_MASK);
 	if (boot_cpu_has(X86_FEATURE_XSAVES))
@@ -590,7 +597,7 @@ static void enter(struct mhv_vcpu *vcpu)
 
 	trace_mhv_entry(vcpu->id, vcpu->state.rip);
 	vtime_account_guest_enter();
-	mhv_backend->run(vcpu);
+	static_call(mhv_backend_run)(vcpu);
 	mhv_note_guest_ran();
 
 	/* Every exit leaves DR7 with no breakpoint on, the host's included. */
@@ -648,7 +655,7 @@ static int run_once(struct mhv_vcpu *vcpu)
 	}
 	if (trace_mhv_exit_enabled())
 		trace_exit(vcpu);
-	return mhv_backend->handle_exit(vcpu);
+	return static_call(mhv_backend_handle_exit)(vcpu);
 }
 
 /* ---- waiting ---- */

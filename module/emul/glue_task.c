@@ -56,7 +56,7 @@ int mhv_exit_task_switch(struct mhv_vcpu *vcpu, const struct mhv_task_exit *exit
 	u64 next = mhv_rip(vcpu);
 	int r;
 
-	if (exit->skip && !mhv_backend->next_rip(vcpu, &next))
+	if (exit->skip && !static_call(mhv_backend_next_rip)(vcpu, &next))
 		return MHV_RESUME;
 	if (exit->reason == MHV_TASK_GATE && is_fault(ev)) {
 		mhv_state_change(vcpu, MHV_G_RIP_FLAGS);

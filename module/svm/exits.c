@@ -24,11 +24,13 @@ static int exit_ioio(struct mhv_vcpu *vcpu)
 	struct mhv_pio *pio = &vcpu->pio;
 	u32 info = c->exit_info_1;
 
+	if (info & SVM_IOIO_STR_MASK)
+		return mhv_exit_string_pio(vcpu);
 	pio->next_rip = c->exit_info_2;
 	pio->port = info >> 16;
 	pio->size = (info & SVM_IOIO_SIZE_MASK) >> SVM_IOIO_SIZE_SHIFT;
 	pio->in = info & SVM_IOIO_TYPE_MASK;
-	return mhv_exit_pio(vcpu, info & SVM_IOIO_STR_MASK);
+	return mhv_exit_pio(vcpu);
 }
 
 static int exit_msr(struct mhv_vcpu *vcpu)

@@ -772,7 +772,7 @@ static void svm_run(struct mhv_vcpu *vcpu)
 	if (unlikely(sc->tsc_aux != (u32)vcpu->tsc_aux) &&
 	    (boot_cpu_has(X86_FEATURE_RDTSCP) || boot_cpu_has(X86_FEATURE_RDPID)))
 		svm_load_tsc_aux(sc, vcpu->tsc_aux);
-	if (boot_cpu_has(X86_FEATURE_V_SPEC_CTRL))
+	if (static_cpu_has(X86_FEATURE_V_SPEC_CTRL))
 		vmcb->save.spec_ctrl = vcpu->spec_ctrl;
 	if (unlikely(svm->dr_lent))
 		svm_lend_dr(svm);
@@ -797,7 +797,7 @@ static void svm_run(struct mhv_vcpu *vcpu)
 		      MHV_G_DR | MHV_G_INTR | MHV_G_TSC;
 	vcpu->dirty = 0;
 
-	if (unlikely(svm->dr_lent | svm->awaiting_iret | svm->nmi_step))
+	if (unlikely(svm->special))
 		svm_after_special(svm);
 	if (unlikely(c->exit_int_info & SVM_EXITINTINFO_VALID))
 		svm_note_reinject(vcpu, c->exit_int_info, c->exit_int_info_err);
@@ -839,7 +839,7 @@ static bool svm_next_rip(struct mhv_vcpu *vcpu, u64 *next)
 {
 	struct vmcb_control_area *c = &to_svm(vcpu)->vmcb->control;
 
-	if (boot_cpu_has(X86_FEATURE_NRIPS) && c->next_rip) {
+	if (static_cpu_has(X86_FEATURE_NRIPS) && c->next_rip) {
 		*next = c->next_rip;
 	} else {
 		int len = mhv_insn_length(vcpu, svm_linear_rip(to_svm(vcpu)->vmcb),

@@ -34,6 +34,7 @@
  * @dr_lent: the debug registers are the guest's for the next entry
  * @awaiting_iret: an IRET that ends an NMI handler is about to be executed
  * @nmi_step: the next entry is a single step, after which an NMI may come
+ * @special: whether it is any of these three, which most exits ask alone
  * @step_tf: RFLAGS.TF as the guest had it before
  * @iret_rip: where that IRET is
  * @int_cut: the delivery of an INT n in an interrupt shadow was cut short
@@ -51,9 +52,14 @@ struct svm_vcpu {
 	u64 asid_gen;
 	int cpu;
 	u64 cd_nw;
-	bool dr_lent;
-	bool awaiting_iret;
-	bool nmi_step;
+	union {
+		struct {
+			bool dr_lent;
+			bool awaiting_iret;
+			bool nmi_step;
+		};
+		u32 special;
+	};
 	bool step_tf;
 	u64 iret_rip;
 	bool int_cut;

@@ -40,11 +40,13 @@ static int exit_io(struct mhv_vcpu *vcpu)
 	u32 info = vmcs_read(EXIT_QUALIFICATION);
 	struct mhv_pio *pio = &vcpu->pio;
 
+	if (info & BIT(4))
+		return mhv_exit_string_pio(vcpu);
 	pio->next_rip = vcpu->state.rip + vmcs_read(VM_EXIT_INSTRUCTION_LEN);
 	pio->port = info >> 16;
 	pio->size = (info & 7) + 1;
 	pio->in = info & BIT(3);
-	return mhv_exit_pio(vcpu, info & BIT(4));
+	return mhv_exit_pio(vcpu);
 }
 
 /*
