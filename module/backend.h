@@ -22,6 +22,7 @@
  * @tsc_ratio_frac_bits: fraction bits of the scaling ratio
  * @tsc_max_ratio: the largest ratio
  * @decode_flags: EMUL_DEC_*: where instruction sets differ
+ * @umip: guests can have UMIP though the CPU has it not; SMSW stays theirs then
  * @lacks: MHV_GUEST_* of INVPCID, TSC_AUX (RDTSCP, RDPID) and XSAVES, if guests
  *	cannot have them though the CPU does
  * @spec_ctrl: IA32_SPEC_CTRL can be given to guests
@@ -42,6 +43,7 @@ struct mhv_caps {
 	bool pdptr_cached;
 	bool one_shadow;
 	bool de_cfg;
+	bool umip;
 	u8 disable_exits;
 	u8 tsc_ratio_frac_bits;
 	u32 lacks;

@@ -128,6 +128,8 @@ static void fix_7(struct kvm_cpuid_entry2 *e)
 	e->eax = min(e->eax, 2u);
 	drop_lacking(&e->ebx, F(INVPCID), MHV_GUEST_INVPCID);
 	drop_lacking(&e->ecx, F(RDPID), MHV_GUEST_TSC_AUX);
+	if (mhv_backend->caps.umip)
+		e->ecx |= F(UMIP);
 	/* Emulated: both MSRs are plain values to us. */
 	e->ebx |= F(TSC_ADJUST);
 	e->edx |= F(ARCH_CAPABILITIES);

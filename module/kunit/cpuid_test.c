@@ -111,6 +111,19 @@ static void test_lacks(struct kunit *test)
 	mhv_kunit_backend.caps.lacks = 0;
 }
 
+/* The CPU has no UMIP, but guests can be let have it. */
+static void test_umip(struct kunit *test)
+{
+	struct kvm_cpuid_entry2 e = {};
+
+	fix_7(&e);
+	KUNIT_EXPECT_EQ(test, e.ecx, 0U);
+	mhv_kunit_backend.caps.umip = true;
+	fix_7(&e);
+	KUNIT_EXPECT_EQ(test, e.ecx, (u32)F(UMIP));
+	mhv_kunit_backend.caps.umip = false;
+}
+
 static void give(struct kunit *test, struct mhv_vcpu *vcpu, const struct kvm_cpuid_entry2 *e,
 		 u32 nr)
 {
@@ -297,6 +310,7 @@ static struct kunit_case cases[] = {
 	KUNIT_CASE(test_never),
 	KUNIT_CASE(test_supported),
 	KUNIT_CASE(test_lacks),
+	KUNIT_CASE(test_umip),
 	KUNIT_CASE(test_lookup),
 	KUNIT_CASE(test_absent),
 	KUNIT_CASE(test_features),

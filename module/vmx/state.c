@@ -119,6 +119,20 @@ static void load_cr(struct vmx_vcpu *vmx)
 }
 
 /*
+ * A CPU without UMIP refuses an entry with CR4.UMIP set.  Where guests have it all the same, all
+ * instructions exit that load or store GDTR, IDTR, LDTR or TR, and the emulator minds the bit.
+ * SMSW, which UMIP is about as well, has no exit: it reads CR0's shadow at any privilege level.
+ * Return: CR4 as the CPU can have it.
+ */
+static u64 store_umip(struct vmx_vcpu *vmx, u64 cr4)
+{
+	if (!mhv_backend->caps.umip)
+		return cr4;
+	vmx_control(vmx, VMX_PROC2, SECONDARY_EXEC_DESC, cr4 & X86_CR4_UMIP);
+	return cr4 & ~(u64)X86_CR4_UMIP;
+}
+
+/*
  * VMX has CR0.NE and CR4.VMXE set.  An entry leaves CR0.CD and CR0.NW as the
  * host has them, whatever the guest's say.  CR4.MCE is set whenever the host
  * has it: without, a machine check would shut the host down.  The guest sees
@@ -134,7 +148,7 @@ static void store_cr(struct vmx_vcpu *vmx)
 	vmcs_write(CR0_READ_SHADOW, state->cr0);
 	vmx->cr2 = state->cr2;
 	vmcs_write(GUEST_CR3, state->cr3);
-	vmcs_write(GUEST_CR4, state->cr4 | X86_CR4_VMXE | host_mce);
+	vmcs_write(GUEST_CR4, store_umip(vmx, state->cr4) | X86_CR4_VMXE | host_mce);
 	vmcs_write(CR4_READ_SHADOW, state->cr4);
 	if (mask != vmx->cr4_mask) {
 		vmx->cr4_mask = mask;

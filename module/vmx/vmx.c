@@ -316,6 +316,8 @@ static int vmx_setup(void)
 		caps->pte.huge_lacks = VMX_EPT_EXECUTABLE_MASK;
 	caps->levels = 4;
 	caps->lacks = vmx_lacks();
+	caps->umip = !boot_cpu_has(X86_FEATURE_UMIP) &&
+		     vmx_caps.later[VMX_PROC2] & SECONDARY_EXEC_DESC;
 	caps->spec_ctrl = boot_cpu_has(X86_FEATURE_MSR_SPEC_CTRL);
 	caps->pdptr_cached = true;
 	caps->ucode_rev = UCODE_REV;
@@ -441,7 +443,8 @@ void vmx_control(struct vmx_vcpu *vmx, enum vmx_word word, u32 bits, bool on)
  * by the guest itself:
  *   CR3, INVLPG, INVPCID	EPT leaves its page tables to it;
  *   RDTSC, RDTSCP		the VMCS has a TSC offset;
- *   LGDT and the like, RDRAND, RDSEED (but see vmx_insns)
+ *   LGDT, SGDT and the like	unless UMIP is made of their exits: store_umip();
+ *   RDRAND, RDSEED		but see vmx_insns
  * CPUID, INVD, XSETBV, task switches and VMX's own instructions always exit.
  * #AC and #DB are always taken: a guest can make either repeat inside its own
  * delivery, and the CPU would never come back.  #UD: see exits.c of the core.

@@ -36,6 +36,7 @@ enum vmx_word {
 /**
  * struct vmx_caps - what this CPU's VMX can do, of what is wanted of it
  * @ctl: the control words as each vCPU starts with them
+ * @later: of each control word, what can be on or off, and begins off
  * @revision: of the VMCS format
  * @ept_ad: EPT has accessed and dirty bits
  * @invept_context: INVEPT can be for one EPT only
@@ -43,6 +44,7 @@ enum vmx_word {
  */
 struct vmx_caps {
 	u32 ctl[VMX_NR_WORDS];
+	u32 later[VMX_NR_WORDS];
 	u32 revision;
 	bool ept_ad;
 	bool invept_context;

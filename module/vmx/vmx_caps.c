@@ -86,6 +86,8 @@ static const struct {
 	{ VMX_PROC2, WANTED, false, SECONDARY_EXEC_RDSEED_EXITING, "RDSEED exiting" },
 	/* Without this one, it is executed: no enclaves for guests. */
 	{ VMX_PROC2, WANTED, false, SECONDARY_EXEC_ENCLS_EXITING, "ENCLS exiting" },
+	/* What UMIP is made of where the CPU has none. */
+	{ VMX_PROC2, WANTED, true, SECONDARY_EXEC_DESC, "descriptor-table exiting" },
 
 	{ VMX_EXIT, REQUIRED, false, VM_EXIT_SAVE_DEBUG_CONTROLS, "save debug controls" },
 	{ VMX_EXIT, REQUIRED, false, VM_EXIT_HOST_ADDR_SPACE_SIZE, "64-bit host" },
@@ -127,7 +129,7 @@ static int word_read(unsigned int word, u64 basic, u64 *cap)
 static bool word_negotiate(unsigned int word, u64 basic, bool *ok)
 {
 	u64 cap;
-	u32 must, may, ctl;
+	u32 must, may, ctl, later = 0;
 	size_t i;
 
 	if (word_read(word, basic, &cap)) {
@@ -150,12 +152,15 @@ static bool word_negotiate(unsigned int word, u64 basic, bool *ok)
 		} else if (has) {
 			if (!controls[i].later)
 				ctl |= controls[i].bit;
+			else
+				later |= controls[i].bit;
 		} else if (controls[i].need == REQUIRED) {
 			pr_err("VMX without %s is not supported\n", controls[i].name);
 			*ok = false;
 		}
 	}
 	vmx_caps.ctl[word] = ctl;
+	vmx_caps.later[word] = later & ~must;
 	return true;
 }
 
@@ -229,7 +234,7 @@ bool vmx_caps_fit(void)
 		return false;
 	for (word = 0; word < VMX_NR_WORDS; word++)
 		if (word_read(word, basic, &cap) || (u32)cap & ~vmx_caps.ctl[word] ||
-		    vmx_caps.ctl[word] & ~(u32)(cap >> 32))
+		    (vmx_caps.ctl[word] | vmx_caps.later[word]) & ~(u32)(cap >> 32))
 			return false;
 	return true;
 }

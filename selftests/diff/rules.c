@@ -145,9 +145,6 @@ static void hide(struct kvm_cpuid_entry2 *e)
 		e->ecx &= ~rule->ecx;
 		e->edx &= ~rule->edx;
 	}
-	/* UMIP: where the CPU lacks it, KVM emulates it on VMX, by the exits that SVM has not. */
-	if (e->function == 7 && !e->index && host_is_intel())
-		e->ecx &= ~BIT(2);
 }
 
 static int by_leaf(const void *a, const void *b)
