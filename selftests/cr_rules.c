@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * cr_rules.c - MOV to CR0, CR3, CR4, CR8, WRMSR to EFER and MOV to debug registers in a guest in
- * long mode: what faults, what does not, and that a fault changes nothing. Left out is what the
- * CPU checks by itself, of which CPU models in software do not see all (upper halves, CR8).
+ * long mode: what faults, what does not, and that a fault changes nothing; what userspace sees of
+ * it. Left out is what the CPU checks by itself, of which CPU models in software do not see all
+ * (upper halves, CR8).
  */
 #include "guest.h"
 #include "vm.h"
@@ -136,4 +137,135 @@ static void dr_guest(void)
 TEST(debug_registers)
 {
 	run_done(guest_new(dr_guest));
+}
+
+#define DE	BIT(3)
+
+/* DR4 and DR5 are other names of DR6 and DR7, unless CR4.DE has taken them away. */
+static void alias_guest(void)
+{
+	u64 a = 0, c = 0, d = 0, cr4 = GET("cr4");
+
+	guest_sync(0);
+	GUEST_EXPECT_EQ(TRY_MOV("cr4", cr4 & ~DE), NONE);
+	GUEST_EXPECT_EQ(TRY_MOV("dr4", 5), NONE);
+	GUEST_EXPECT_EQ(GET("dr6"), 0xffff0ff5);
+	GUEST_EXPECT_EQ(GET("dr4"), 0xffff0ff5);
+	GUEST_EXPECT_EQ(TRY_MOV("dr5", 0x300), NONE);
+	GUEST_EXPECT_EQ(GET("dr7"), 0x700);
+	GUEST_EXPECT_EQ(GET("dr5"), 0x700);
+	GUEST_EXPECT_EQ(TRY_MOV("cr4", cr4 | DE), NONE);
+	GUEST_EXPECT_EQ(TRY_MOV("dr4", 0), 6);
+	GUEST_EXPECT_EQ(TRY_MOV("dr5", 0), 6);
+	GUEST_TRY("mov %%dr4, %%rax", a, c, d);
+	GUEST_EXPECT_EQ(guest_fault.vector, 6);
+	GUEST_TRY("mov %%dr5, %%rax", a, c, d);
+	GUEST_EXPECT_EQ(guest_fault.vector, 6);
+	GUEST_EXPECT_EQ(GET("dr6"), 0xffff0ff5);
+	GUEST_EXPECT_EQ(GET("dr7"), 0x700);
+	/* From and to other registers than RAX. */
+	asm volatile("mov %0, %%r13\n mov %%r13, %%dr2\n mov %%dr2, %%r10\n mov %%r10, %%dr1"
+		     : : "r" (0x123456789abcULL) : "r10", "r13");
+	GUEST_EXPECT_EQ(GET("dr1"), 0x123456789abcULL);
+	GUEST_EXPECT_EQ(GET("dr0"), 0);
+	guest_sync(1);
+	guest_done();
+}
+
+/* With and without a debugger, who has the registers for himself: the guest sees its own. */
+TEST(debug_register_aliases)
+{
+	struct kvm_guest_debug debugger = {
+		.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
+		.arch.debugreg = { 0x1234, 0, 0, 0, 0, 0, 0, 0x400 },
+	};
+	struct kvm_debugregs regs;
+	struct vcpu *vcpu;
+
+	for (int debugged = 0; debugged < 2; debugged++) {
+		test_context("debugger %d", debugged);
+		vcpu = guest_new(alias_guest);
+		run_sync(vcpu);
+		if (debugged)
+			xioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, &debugger);
+		EXPECT_EQ(run_sync(vcpu), 1);
+		xioctl(vcpu->fd, KVM_GET_DEBUGREGS, &regs);
+		EXPECT_EQ(regs.db[0], 0);
+		EXPECT_EQ(regs.db[1], 0x123456789abcULL);
+		EXPECT_EQ(regs.db[2], 0x123456789abcULL);
+		EXPECT_EQ(regs.dr6, 0xffff0ff5);
+		EXPECT_EQ(regs.dr7, 0x700);
+		run_done(vcpu);
+	}
+}
+
+/* What a guest has written, userspace sees, and the reverse, bit by bit. */
+#define CR0_PLAIN	(CR0_MP | CR0_EM | CR0_TS | CR0_NE | CR0_WP | CR0_AM | CR0_CD)
+#define CR4_PLAIN	(BIT(0) | BIT(2) | DE | CR4_PSE | BIT(6) | CR4_PGE | BIT(8) | CR4_OSFXSR | \
+			 CR4_OSXMMEXCPT)
+
+static void shared_guest(void)
+{
+	u64 cr0 = GET("cr0"), cr4 = GET("cr4");
+
+	for (int bit = 0; bit < 32; bit++) {
+		if (CR0_PLAIN >> bit & 1) {
+			asm volatile("mov %0, %%cr0" : : "r" (cr0 ^ BIT(bit)));
+			guest_sync(cr0 ^ BIT(bit));
+			GUEST_EXPECT_EQ(GET("cr0"), cr0);
+		}
+		if (CR4_PLAIN >> bit & 1) {
+			asm volatile("mov %0, %%cr4" : : "r" (cr4 ^ BIT(bit)));
+			guest_sync(BIT(63) | (cr4 ^ BIT(bit)));
+			GUEST_EXPECT_EQ(GET("cr4"), cr4);
+		}
+	}
+	guest_sync(0);
+	guest_done();
+}
+
+TEST(shared_with_userspace)
+{
+	struct vcpu *vcpu = guest_new(shared_guest);
+	struct kvm_sregs first, now;
+	u64 value;
+	int n = 0;
+
+	vcpu_get_sregs(vcpu, &first);
+	while ((value = run_sync(vcpu))) {
+		vcpu_get_sregs(vcpu, &now);
+		EXPECT_EQ(now.cr0, value >> 63 ? first.cr0 : value);
+		EXPECT_EQ(now.cr4, value >> 63 ? value & ~BIT(63) : first.cr4);
+		now.cr0 = first.cr0;
+		now.cr4 = first.cr4;
+		vcpu_set_sregs(vcpu, &now);
+		n++;
+	}
+	EXPECT_EQ(n, 16);
+	run_done(vcpu);
+}
+
+GUEST_ASM(show_cr, 16, "mov %cr0, %eax\n out %eax, $0x10\n mov %cr4, %eax\n out %eax, $0x11\n"
+	  "or $0x20, %al\n mov %eax, %cr4\n out %al, $0x12\n hlt");
+
+/* VMX wants bits that the guest has not set, and has others as the host's: nobody sees them. */
+TEST(as_after_reset)
+{
+	struct vcpu *vcpu = vcpu_new(vm_new(), 0);
+	struct kvm_sregs before, after;
+
+	vcpu_cpuid(vcpu);
+	GUEST_ASM_COPY(vcpu->vm, 0x1000, show_cr);
+	vcpu_real(vcpu, 0x1000);
+	vcpu_get_sregs(vcpu, &before);
+	EXPECT_EQ(before.cr0 & (CR0_CD | CR0_NW | CR0_NE), CR0_CD | CR0_NW);
+	EXPECT_EQ(*(u32 *)expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x10, 4, 1), before.cr0);
+	EXPECT_EQ(*(u32 *)expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x11, 4, 1), 0);
+	vcpu_get_sregs(vcpu, &after);
+	EXPECT_EQ(after.cr0, before.cr0);
+	EXPECT_EQ(after.cr4, 0);
+	expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x12, 1, 1);
+	vcpu_get_sregs(vcpu, &after);
+	EXPECT_EQ(after.cr0, before.cr0);
+	EXPECT_EQ(after.cr4, CR4_PAE);
 }
