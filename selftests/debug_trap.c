@@ -170,6 +170,61 @@ TEST(after_a_load_of_ss)
 	run_done(guest_new(shadow_guest));
 }
 
+/* An exit is no end of that shadow: the page is new to the host, and the access is repeated. */
+#define EXIT_STEPS							\
+	"mov %%ss, %%eax" P						\
+	"mov %%eax, %%ss\n mov %%eax, 0xc00000" P			\
+	"mov %%eax, %%ss\n mov 0xe00000, %%ebx" P			\
+	"nop" P
+
+STEPS(exit_guest, EXIT_STEPS)
+
+TEST(exit_after_a_load_of_ss)
+{
+	need_step();
+	run_done(guest_new(exit_guest));
+}
+
+extern u8 restored[];
+
+static void restored_guest(void)
+{
+	isr_table[1] = on_db;
+	guest_sync(0);
+	asm volatile(".globl restored\nrestored: nop\n nop\n nop" : : : "memory");
+	guest_sync(1);
+	GUEST_EXPECT_EQ(steps, 2);
+	GUEST_EXPECT_EQ(step[0].rip, (u64)restored + 1);
+	GUEST_EXPECT_EQ(step[0].dr6, DR6_RESET | DR6_BS);
+	GUEST_EXPECT_EQ(step[1].rip, (u64)restored + 2);
+	guest_done();
+}
+
+/* As when a vCPU is saved behind the load of SS: the first step is the instruction behind it. */
+TEST(restored_behind_a_load_of_ss)
+{
+	struct vcpu *vcpu = guest_new(restored_guest);
+	struct kvm_vcpu_events e;
+	struct kvm_regs regs;
+
+	need_step();
+	if (!on_minihv() && guest_cpuid(1, 0).c & BIT(5))
+		test_skip("KVM's entry is refused");
+	guest_var(vcpu->vm, last) = (u64)restored + 2;
+	run_sync(vcpu);
+	vcpu_finish_io(vcpu);
+	vcpu_get_regs(vcpu, &regs);
+	regs.rip = (u64)restored;
+	regs.rflags |= RFLAGS_TF;
+	vcpu_set_regs(vcpu, &regs);
+	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &e);
+	e.interrupt.shadow = KVM_X86_SHADOW_INT_MOV_SS;
+	e.flags = KVM_VCPUEVENT_VALID_SHADOW;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &e);
+	EXPECT_EQ(run_sync(vcpu), 1);
+	run_done(vcpu);
+}
+
 static volatile u64 int1s, int1_rip, no_int1;
 extern u8 int1_end[];
 
