@@ -132,6 +132,80 @@ TEST(of_the_guests_making)
 	run_done(vcpu);
 }
 
+/*
+ * What VMX checks of segments, and no instruction looks at in 64-bit mode: a granularity that the
+ * limit does not need, or that it needs; a TSS that is not busy; what is in a null segment.
+ */
+TEST(unusual_attributes)
+{
+	struct vcpu *vcpu;
+	struct kvm_sregs good, s;
+
+	if (!on_minihv() && guest_cpuid(1, 0).c & BIT(5))
+		test_skip("KVM's entry is refused");
+	for (int row = 0; row < 6; row++) {
+		test_context("row %d", row);
+		vcpu = guest_new(nothing);
+		vcpu_get_sregs(vcpu, &good);
+		s = good;
+		switch (row) {
+		case 0:
+			s.es = segment(0, 0x12345fff, GUEST_DS, 3, 1);
+			s.es.g = 0;
+			break;
+		case 1:
+			s.fs = segment(0x1000, 0x42, GUEST_DS, 3, 1);
+			s.fs.g = 1;
+			break;
+		case 2:
+			s.gs = segment(0, 0xffffffff, GUEST_DS, 0, 1);
+			break;
+		case 3:
+			s.tr.type = 9;
+			break;
+		case 4:
+			s.tr.g = 1;
+			break;
+		case 5:
+			s.ldt = segment(0x5000, 0x1234567, 0, 15, 1);
+			s.ldt.present = 0;
+			s.ldt.unusable = 1;
+			break;
+		}
+		vcpu_set_sregs(vcpu, &s);
+		run_done(vcpu);
+		vcpu_get_sregs(vcpu, &s);
+		EXPECT_EQ(s.tr.type | 2, good.tr.type);
+		EXPECT_EQ(s.tr.limit, good.tr.limit);
+		EXPECT_EQ(s.fs.base, row == 1 ? 0x1000 : good.fs.base);
+		EXPECT_EQ(s.es.limit, row == 0 ? 0x12345fff : good.es.limit);
+		EXPECT_EQ(s.ldt.unusable, row == 5 || good.ldt.unusable);
+	}
+}
+
+/* The same of TR in protected mode: of either size, busy or not. */
+TEST(unusual_tss)
+{
+	struct kvm_sregs s;
+	struct vcpu *vcpu;
+
+	if (!on_minihv() && guest_cpuid(1, 0).c & BIT(5))
+		test_skip("KVM's entry is refused");
+	for (u8 type = 1; type <= 11; type += type & 2 ? 6 : 2) {
+		test_context("TSS of type %u", type);
+		vcpu = vcpu_new(vm_new(), 0);
+		vcpu_cpuid(vcpu);
+		vcpu_flat32(vcpu, 0x1000);
+		vcpu->vm->ram[0x1000] = 0xf4;	/* HLT */
+		vcpu_get_sregs(vcpu, &s);
+		s.tr.type = type;
+		vcpu_set_sregs(vcpu, &s);
+		expect_exit(vcpu, KVM_EXIT_HLT);
+		vcpu_get_sregs(vcpu, &s);
+		EXPECT_EQ(s.tr.type | 2, type | 2);
+	}
+}
+
 static void expect_refused(struct vcpu *vcpu, const struct kvm_sregs *bad, const char *what)
 {
 	struct kvm_sregs before, after;
