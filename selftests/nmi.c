@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * nmi.c - KVM_NMI: delivered with interrupts off, held back while one is served, two at most
- * wait, wakes a halted vCPU, and the window at IRET.
+ * wait, wakes a halted vCPU, and the window at IRET, which does not open if that faults.
  */
 #include <signal.h>
 #include <sys/mman.h>
@@ -163,6 +163,72 @@ TEST(by_ipi)
 
 	EXPECT_EQ(run_sync(vcpu), 1);
 	run_done(vcpu);
+}
+
+#define USER_VA		0x8000000000ULL
+#define USER_MMIO	(USER_VA + 0x1000)
+#define USER_FRAME	(USER_VA + 0x104)	/* not aligned */
+
+GUEST_ASM(user_iret, 64, "mov (%rdi), %eax\n iretq\n ud2");
+
+static void on_user_fault(struct isr_frame *frame)
+{
+	guest_sync(frame->vector);
+	/* An IRET, for what Bochs masks it does not unmask by itself. */
+	frame->rip = (uintptr_t)guest_done;
+	frame->cs = GUEST_CS64;
+	frame->ss = GUEST_DS;
+	frame->rsp = GUEST_STACKS + GUEST_STACK_SIZE / 2 - 8;
+	frame->rflags = RFLAGS_FIXED;
+}
+
+static void user_guest(void)
+{
+	u64 cr0;
+
+	isr_table[6] = on_user_fault;
+	isr_table[17] = on_user_fault;
+	asm volatile("mov %%cr0, %0" : "=r" (cr0));
+	asm volatile("mov %0, %%cr0" : : "r" (cr0 | CR0_AM));
+	asm volatile("push %0\n push %1\n push %2\n push %3\n push %4\n iretq"
+		     : : "r" ((u64)GUEST_UDS), "r" (USER_FRAME), "r" (RFLAGS_FIXED | BIT(18)),
+			 "r" ((u64)GUEST_UCS64), "r" (USER_VA), "D" (USER_MMIO));
+}
+
+/*
+ * With NMIs masked, an IRET that faults: it is yet to be executed, so they stay masked. Only ring 3
+ * has #AC, which on VMX always exits. SVM knows of the IRET, but not what became of it.
+ */
+TEST(iret_that_faults)
+{
+	struct kvm_vcpu_events events;
+	struct vcpu *vcpu;
+	u64 vector;
+
+	NEED_CAP(KVM_CAP_VCPU_EVENTS);
+	if (!(guest_cpuid(1, 0).c & BIT(5)))
+		test_skip("not on SVM");
+	vcpu = guest_new(user_guest);
+	GUEST_ASM_COPY(vcpu->vm, GUEST_FREE, user_iret);
+	memcpy(vcpu->vm->ram + GUEST_FREE + 0x104,
+	       (u64[]){ USER_VA + 4, GUEST_UCS64, RFLAGS_FIXED, USER_FRAME, GUEST_UDS }, 40);
+	vm_map(vcpu->vm, USER_VA, GUEST_FREE, PTE_P | PTE_W | PTE_U);
+	vm_map(vcpu->vm, USER_MMIO, 0xd0000000, PTE_P | PTE_W | PTE_U);
+	memset(expect_mmio(vcpu, 0, 0xd0000000, 4), 0, 4);
+	vcpu_finish_io(vcpu);
+	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+	EXPECT_EQ(events.nmi.masked, 0);
+	events.nmi.masked = 1;
+	events.flags = 0;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	vector = run_sync(vcpu);
+	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+	if (vector != 17)
+		test_skip("the CPU checks no alignment");
+	EXPECT_EQ(events.nmi.masked, 1);
+	run_done(vcpu);
+	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+	EXPECT_EQ(events.nmi.masked, 0);
 }
 
 #define IRET_STACK	0x10000000ULL
