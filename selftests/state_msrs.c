@@ -65,9 +65,15 @@ static void guest(void)
 		GUEST_EXPECT_EQ(value, plain[i].value);
 		GUEST_EXPECT_EQ(wrmsr_try(plain[i].index, plain[i].value), 256);
 	}
+	wrmsr(0xc0000081, 0x0013000800000000);
 	wrmsr(0xc0000082, 0xffffffff81234567);
+	wrmsr(0xc0000083, 0xffffffff81234568);
+	wrmsr(0xc0000084, 0x47200);
 	wrmsr(0xc0000102, 0x123456);
+	wrmsr(0x174, 0x18);
 	wrmsr(0x175, 0xabcdef);
+	wrmsr(0x176, 0xabcdee);
+	wrmsr(0x277, 0x0007040600070401);
 	guest_sync(0);
 	/* What must not be: reserved types, reserved bits, long mode left, no MSR at all. */
 	GUEST_EXPECT_EQ(wrmsr_try(0x277, 2), 13);
@@ -90,9 +96,15 @@ TEST(guest_and_userspace)
 	for (size_t i = 0; i < ARRAY_SIZE(plain); i++)
 		ASSERT_EQ(vcpu_set_msr(vcpu, plain[i].index, plain[i].value), 1);
 	run_sync(vcpu);
+	EXPECT_EQ(vcpu_get_msr(vcpu, 0xc0000081), 0x0013000800000000);
 	EXPECT_EQ(vcpu_get_msr(vcpu, 0xc0000082), 0xffffffff81234567);
+	EXPECT_EQ(vcpu_get_msr(vcpu, 0xc0000083), 0xffffffff81234568);
+	EXPECT_EQ(vcpu_get_msr(vcpu, 0xc0000084), 0x47200);
 	EXPECT_EQ(vcpu_get_msr(vcpu, 0xc0000102), 0x123456);
+	EXPECT_EQ(vcpu_get_msr(vcpu, 0x174), 0x18);
 	EXPECT_EQ(vcpu_get_msr(vcpu, 0x175), 0xabcdef);
+	EXPECT_EQ(vcpu_get_msr(vcpu, 0x176), 0xabcdee);
+	EXPECT_EQ(vcpu_get_msr(vcpu, 0x277), 0x0007040600070401);
 	run_done(vcpu);
 }
 
