@@ -90,3 +90,36 @@ TEST(restored)
 		EXPECT_EQ(run_sync(vcpu), (uintptr_t)restored_1);
 	}
 }
+
+static void off_guest(void)
+{
+	for (;;)
+		guest_sync(0);
+}
+
+/*
+ * What userspace says need not be what a CPU can have: STI's shadow with interrupts off, or both
+ * kinds at once. It is over behind the next instruction all the same.
+ */
+TEST(impossible_ones)
+{
+	struct kvm_vcpu_events events;
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_VCPU_EVENTS);
+	if (!on_minihv() && guest_cpuid(1, 0).c & BIT(5))
+		test_skip("KVM's entry is refused");
+	vcpu = guest_new(off_guest);
+	run_sync(vcpu);
+	for (u8 kind = 1; kind <= 3; kind++) {
+		test_context("shadow %u", kind);
+		xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+		events.interrupt.shadow = kind;
+		events.flags = KVM_VCPUEVENT_VALID_SHADOW;
+		vcpu_finish_io(vcpu);
+		xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+		EXPECT_EQ(run_sync(vcpu), 0);
+		xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+		EXPECT_EQ(events.interrupt.shadow, 0);
+	}
+}
