@@ -3,6 +3,7 @@
  * exit_choices.c - exits that userspace asks for, or does without: hypercalls that it serves,
  * failed emulations, HLT and PAUSE that the guest executes by itself.
  */
+#include <signal.h>
 #include <stdlib.h>
 
 #include "guest.h"
@@ -173,4 +174,91 @@ TEST(halt_without_exit)
 	if (getenv("MHV_NO_SHUTDOWN"))
 		test_skip("Bochs's SVM may not open the interrupt window behind STI and HLT");
 	EXPECT_EQ(halts(KVM_X86_DISABLE_EXITS_HLT | KVM_X86_DISABLE_EXITS_PAUSE), 0);
+}
+
+#define TIMES	2000
+
+static void monitoring_guest(void)
+{
+	guest_sync(0);
+	for (int i = 0; i < TIMES; i++)
+		asm volatile("monitor" : : "a" (&ticks), "c" (0), "d" (0));
+	guest_sync(1);
+	guest_done();
+}
+
+/* MONITOR and MWAIT, of which the former waits for nothing. */
+TEST(monitor_without_exit)
+{
+	struct vm *vm = vm_new();
+	struct vcpu *vcpu;
+	u64 before;
+	int fd;
+
+	NEED_CAP(KVM_CAP_BINARY_STATS_FD);
+	if (!(dev_cap(KVM_CAP_X86_DISABLE_EXITS) & KVM_X86_DISABLE_EXITS_MWAIT))
+		test_skip("it cannot be had");
+	ASSERT_RET(enable(vm, KVM_CAP_X86_DISABLE_EXITS, KVM_X86_DISABLE_EXITS_MWAIT), 0);
+	vcpu = vcpu_new(vm, 0);
+	vcpu_cpuid(vcpu);
+	vcpu_long(vcpu, monitoring_guest, 0);
+	EXPECT_EQ(run_sync(vcpu), 0);
+	fd = xioctl(vcpu->fd, KVM_GET_STATS_FD, NULL);
+	before = stats_counter(fd, "exits");
+	EXPECT_EQ(run_sync(vcpu), 1);
+	EXPECT_LE(stats_counter(fd, "exits") - before, TIMES / 4);
+}
+
+static void on_ud(struct isr_frame *frame)
+{
+	(void)frame;
+	guest_sync(2);
+}
+
+static void asleep_guest(void)
+{
+	isr_table[6] = on_ud;
+	sti();
+	guest_sync(1);
+	for (;;)
+		asm volatile("hlt");
+}
+
+static void nothing(int signal)
+{
+	(void)signal;
+}
+
+static void *kick(void *thread)
+{
+	usleep(100000);
+	pthread_kill(*(pthread_t *)thread, SIGUSR1);
+	return NULL;
+}
+
+/* A CPU that is halted takes few kinds of exception: whoever puts another one in has woken it. */
+TEST(exception_for_one_that_halts)
+{
+	struct sigaction sa = { .sa_handler = nothing };
+	struct vm *vm = vm_new_irqchip();
+	pthread_t me = pthread_self(), other;
+	struct kvm_vcpu_events events;
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_X86_DISABLE_EXITS);
+	ASSERT_RET(enable(vm, KVM_CAP_X86_DISABLE_EXITS, KVM_X86_DISABLE_EXITS_HLT), 0);
+	vcpu = vcpu_new(vm, 0);
+	vcpu_cpuid(vcpu);
+	vcpu_long(vcpu, asleep_guest, 0);
+	EXPECT_EQ(run_sync(vcpu), 1);
+	sigaction(SIGUSR1, &sa, NULL);
+	ASSERT_EQ(pthread_create(&other, NULL, kick, &me), 0);
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_RUN, 0), EINTR);
+	ASSERT_EQ(pthread_join(other, NULL), 0);
+	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
+	events.exception.injected = 1;
+	events.exception.nr = 6;
+	events.flags = 0;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	EXPECT_EQ(run_sync(vcpu), 2);
 }
