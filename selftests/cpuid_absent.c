@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * cpuid_absent.c - instructions that the CPU has and the guest's CPUID has not: #UD, where SVM or
- * VMX has a control for it.
+ * VMX has a control for it. And bits of CR4: #GP.
  */
 #include "guest.h"
 #include "vm.h"
@@ -112,4 +112,43 @@ TEST(each_by_itself)
 {
 	for (unsigned int i = 0; i < NR; i++)
 		run_without(BIT(i));
+}
+
+/* Bits of CR4, and the features that they are of: of leaf 1 in ECX, of leaf 7 in EBX or ECX. */
+static const struct {
+	u8 bit, leaf, ecx, feature;
+} cr4_bits[] = {
+	{ 11, 7, 1, 2 }, { 12, 7, 1, 16 }, { 16, 7, 0, 0 }, { 17, 1, 1, 17 }, { 18, 1, 1, 26 },
+	{ 20, 7, 0, 7 }, { 21, 7, 0, 20 }, { 22, 7, 1, 3 },
+};
+
+static void cr4_guest(void)
+{
+	u64 cr4 = GET("cr4");
+
+	for (size_t i = 0; i < ARRAY_SIZE(cr4_bits); i++)
+		guest_sync(TRY_MOV("cr4", cr4 | BIT(cr4_bits[i].bit)));
+	GUEST_EXPECT_EQ(GET("cr4"), cr4);
+	guest_done();
+}
+
+TEST(bits_of_cr4)
+{
+	struct vcpu *vcpu = guest_new(cr4_guest);
+	struct kvm_cpuid2 *cpuid = supported_cpuid();
+
+	for (size_t i = 0; i < ARRAY_SIZE(cr4_bits); i++) {
+		struct kvm_cpuid_entry2 *e = cpuid_entry(cpuid, cr4_bits[i].leaf, 0);
+
+		if (e && cr4_bits[i].ecx)
+			e->ecx &= ~BIT(cr4_bits[i].feature);
+		else if (e)
+			e->ebx &= ~BIT(cr4_bits[i].feature);
+	}
+	ASSERT_EQ(ioctl(vcpu->fd, KVM_SET_CPUID2, cpuid), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(cr4_bits); i++) {
+		test_context("bit %u", cr4_bits[i].bit);
+		EXPECT_EQ(run_sync(vcpu), 13);
+	}
+	run_done(vcpu);
 }
