@@ -108,6 +108,44 @@ TEST(guest_and_userspace)
 	run_done(vcpu);
 }
 
+#define TSC_AUX	0xc0000103
+
+/* Of any bits: the host uses the MSR, too, and has the CPU's number there. */
+static void aux_guest(void)
+{
+	u32 a, c, d;
+
+	for (u32 i = 1;; i++) {
+		asm volatile("rdtscp" : "=a" (a), "=c" (c), "=d" (d));
+		guest_sync(c);
+		wrmsr(TSC_AUX, 0x87654000 + i);
+		asm volatile("rdtscp" : "=a" (a), "=c" (c), "=d" (d));
+		GUEST_EXPECT_EQ(rdmsr(TSC_AUX), 0x87654000 + i);
+		guest_sync(c);
+	}
+}
+
+/* What the guest reads by RDTSCP is its own, and each of two guests has another. */
+TEST(tsc_aux)
+{
+	struct kvm_cpuid_entry2 *e = cpuid_entry(supported_cpuid(), 0x80000001, 0);
+	struct vcpu *vcpu, *other;
+
+	if (!e || !(e->edx >> 27 & 1))
+		test_skip("no RDTSCP");
+	vcpu = guest_new(aux_guest);
+	other = guest_new(aux_guest);
+	for (u32 i = 1; i < 4; i++) {
+		EXPECT_EQ(vcpu_set_msr(vcpu, TSC_AUX, 0x12340000 + i), 1);
+		EXPECT_EQ(vcpu_set_msr(other, TSC_AUX, 0x56780000 + i), 1);
+		EXPECT_EQ(run_sync(vcpu), 0x12340000 + i);
+		EXPECT_EQ(run_sync(other), 0x56780000 + i);
+		EXPECT_EQ(run_sync(vcpu), 0x87654000 + i);
+		EXPECT_EQ(vcpu_get_msr(vcpu, TSC_AUX), 0x87654000 + i);
+		EXPECT_EQ(run_sync(other), 0x87654000 + i);
+	}
+}
+
 TEST(unconditional_ones)
 {
 	struct vcpu *vcpu = vcpu_new(vm_new(), 0);
