@@ -277,6 +277,30 @@ TEST(interrupt_shadow)
 	EXPECT_EQ(events.interrupt.shadow, 0);
 }
 
+static void ss_guest(void)
+{
+	u32 ss;
+
+	for (;;)
+		asm volatile("mov %%ss, %0\n mov %0, %%ss\n outb %%al, $0x10\n outb %%al, $0x11"
+			     : "=c" (ss) : "a" (0));
+}
+
+TEST(shadow_of_a_load_of_ss)
+{
+	struct vcpu *vcpu = guest_new(ss_guest);
+
+	for (int i = 0; i < 2; i++) {
+		expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x10, 1, 1);
+		get(vcpu);
+		EXPECT_EQ(events.interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS,
+			  KVM_X86_SHADOW_INT_MOV_SS);
+		expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x11, 1, 1);
+		get(vcpu);
+		EXPECT_EQ(events.interrupt.shadow, 0);
+	}
+}
+
 /* A CPU that does not tell the shadow of STI from that of MOV SS reports both, at once. */
 TEST(shadow_kinds)
 {
@@ -384,6 +408,36 @@ TEST(soft_exceptions_are_not_told)
 		xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &e);
 		EXPECT_EQ(e.exception.injected, nr == 5);
 	}
+}
+
+/*
+ * An entry that the CPU refuses, here for a limit that no segment can have: what was to come with
+ * it can still be taken back.
+ */
+TEST(taken_back_after_a_refused_entry)
+{
+	struct vcpu *vcpu = start();
+	struct kvm_sregs good, bad;
+
+	if (!on_minihv())
+		test_skip("KVM on VMX does not take it back");
+	vcpu_get_sregs(vcpu, &good);
+	bad = good;
+	bad.es.limit = 0x123456ff;
+	vcpu_set_sregs(vcpu, &bad);
+	events.exception.injected = 1;
+	events.exception.nr = 6;
+	events.flags = 0;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	if (vcpu_run(vcpu) != KVM_EXIT_FAIL_ENTRY)
+		test_skip("the CPU takes it");
+	get(vcpu);
+	events.exception.injected = 0;
+	events.exception.pending = 0;
+	events.flags = 0;
+	xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
+	vcpu_set_sregs(vcpu, &good);
+	EXPECT_EQ(run_sync(vcpu), NONE);
 }
 
 /* The handler of #GP tells how far the stack went down: 6 bytes, and no error code. */
