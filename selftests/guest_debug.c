@@ -3,6 +3,7 @@
  * guest_debug.c - KVM_SET_GUEST_DEBUG: software breakpoints exit to userspace, single steps go
  * one instruction at a time, out of HLT too, and without it the guest has its own #BP and #DB.
  */
+#include <stdlib.h>
 #include <sys/mman.h>
 
 #include "guest.h"
@@ -392,7 +393,48 @@ TEST(step_in_a_shadow)
 	run_done(vcpu);
 }
 
+/*
+ * The debugger's breakpoint on an instruction: before it, and told to him alone. He then moves it
+ * further.
+ */
+TEST(hardware_breakpoint)
+{
+	struct kvm_guest_debug d = {
+		.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
+		.arch.debugreg = { [0] = (uintptr_t)step_1, [7] = 0x402 },
+	};
+	struct kvm_debugregs regs;
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_SET_GUEST_DEBUG);
+	if (getenv("SVM_HOST"))
+		test_skip("QEMU's emulated SVM has no breakpoints for a guest");
+	stay_on_one_cpu();
+	vcpu = guest_new(guest);
+	run_sync(vcpu);
+	ASSERT_RET(ioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, &d), 0);
+	expect_exit(vcpu, KVM_EXIT_DEBUG);
+	EXPECT_EQ(vcpu->run->debug.arch.exception, 1);
+	EXPECT_EQ(vcpu->run->debug.arch.pc, (uintptr_t)step_1);
+	EXPECT_EQ(vcpu->run->debug.arch.dr6 & 0xf, 1);
+	EXPECT_EQ(vcpu->run->debug.arch.dr7 & 0xff, 2);
+	d.arch.debugreg[0] = 0;
+	d.arch.debugreg[3] = (uintptr_t)step_3;
+	d.arch.debugreg[7] = 0x480;
+	ASSERT_RET(ioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, &d), 0);
+	expect_exit(vcpu, KVM_EXIT_DEBUG);
+	EXPECT_EQ(vcpu->run->debug.arch.pc, (uintptr_t)step_3);
+	EXPECT_EQ(vcpu->run->debug.arch.dr6 & 0xf, 8);
+	xioctl(vcpu->fd, KVM_GET_DEBUGREGS, &regs);
+	EXPECT_EQ(regs.db[0] | regs.db[3], 0);
+	EXPECT_EQ(regs.dr7, 0x400);
+	ASSERT_RET(debug(vcpu, 0), 0);
+	EXPECT_EQ(run_sync(vcpu), 1);
+	run_done(vcpu);
+}
+
 GUEST_ASM(user_dr, 64, "mov %rax, %dr0\n ud2");
+GUEST_ASM(user_dr4, 64, "mov %rax, %db4\n hlt");
 #define USER_VA	0x8000000000ULL
 
 static void on_fault(struct isr_frame *frame)
@@ -425,4 +467,27 @@ TEST(debug_register_in_ring3)
 	vm_map(vcpu->vm, USER_VA, GUEST_FREE, PTE_P | PTE_W | PTE_U);
 	ASSERT_RET(ioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, &d), 0);
 	EXPECT_EQ(run_sync(vcpu), 13);
+}
+
+/* Nor one that there is not, by CR4.DE: that comes first. */
+TEST(debug_register_4_in_ring3)
+{
+	struct kvm_guest_debug d = {
+		.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP,
+		.arch.debugreg[7] = 0x400,
+	};
+	struct kvm_sregs sregs;
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_SET_GUEST_DEBUG);
+	if (getenv("SVM_HOST"))
+		test_skip("QEMU looks at the privilege level first");
+	vcpu = guest_new(user_guest);
+	vcpu_get_sregs(vcpu, &sregs);
+	sregs.cr4 |= BIT(3);
+	vcpu_set_sregs(vcpu, &sregs);
+	GUEST_ASM_COPY(vcpu->vm, GUEST_FREE, user_dr4);
+	vm_map(vcpu->vm, USER_VA, GUEST_FREE, PTE_P | PTE_W | PTE_U);
+	ASSERT_RET(ioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, &d), 0);
+	EXPECT_EQ(run_sync(vcpu), 6);
 }

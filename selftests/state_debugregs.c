@@ -2,6 +2,8 @@
 /*
  * state_debugregs.c - KVM_GET/SET_DEBUGREGS, and debug registers as the guest has them.
  */
+#include <stdlib.h>
+
 #include "guest.h"
 #include "vm.h"
 
@@ -76,6 +78,42 @@ TEST(round_trip)
 	out.db[2] = address + 4;
 	out.dr7 = 0xd000410;
 	xioctl(vcpu->fd, KVM_SET_DEBUGREGS, &out);
+	run_done(vcpu);
+}
+
+static void watched_guest(void)
+{
+	isr_table[1] = on_db;
+	guest_sync((u64)&target);
+	target = 7;
+	guest_sync(hits);
+	target = 8;
+	guest_sync(hits);
+	GUEST_EXPECT_EQ(dr6_seen & 0xf, 4);
+	guest_done();
+}
+
+/* A breakpoint that userspace has set, for a guest that has touched no debug register. */
+TEST(set_by_userspace)
+{
+	struct kvm_debugregs regs;
+	struct vcpu *vcpu;
+
+	NEED_CAP(KVM_CAP_DEBUGREGS);
+	if (getenv("SVM_HOST"))
+		test_skip("QEMU's emulated SVM takes no breakpoints from a VMCB");
+	stay_on_one_cpu();
+	vcpu = guest_new(watched_guest);
+	xioctl(vcpu->fd, KVM_GET_DEBUGREGS, &regs);
+	regs.db[2] = run_sync(vcpu);
+	regs.dr7 = 0xd000420;
+	xioctl(vcpu->fd, KVM_SET_DEBUGREGS, &regs);
+	EXPECT_EQ(run_sync(vcpu), 1);
+	xioctl(vcpu->fd, KVM_GET_DEBUGREGS, &regs);
+	EXPECT_EQ(regs.dr7, 0xd000420);
+	regs.dr7 = 0x400;
+	xioctl(vcpu->fd, KVM_SET_DEBUGREGS, &regs);
+	EXPECT_EQ(run_sync(vcpu), 1);
 	run_done(vcpu);
 }
 
