@@ -93,6 +93,18 @@ static void exit_guest(void)
 	EXPECT_FAULT(6, 0, "stgi");
 	EXPECT_FAULT(6, 0, "skinit");
 	EXPECT_FAULT(6, 0, "vmxoff");
+	c = (uintptr_t)&a;
+	EXPECT_FAULT(6, 0, "vmxon (%%rcx)");
+	EXPECT_FAULT(6, 0, "vmclear (%%rcx)");
+	EXPECT_FAULT(6, 0, "vmptrld (%%rcx)");
+	EXPECT_FAULT(6, 0, "vmptrst (%%rcx)");
+	EXPECT_FAULT(6, 0, "vmread %%rax, %%rdx");
+	EXPECT_FAULT(6, 0, "vmwrite %%rax, %%rdx");
+	EXPECT_FAULT(6, 0, "vmlaunch");
+	EXPECT_FAULT(6, 0, "vmresume");
+	EXPECT_FAULT(6, 0, "vmfunc");
+	EXPECT_FAULT(6, 0, "invept (%%rcx), %%rax");
+	EXPECT_FAULT(6, 0, "invvpid (%%rcx), %%rax");
 	EXPECT_FAULT(256, 0, "wbinvd");
 	EXPECT_FAULT(256, 0, "clts");
 	EXPECT_FAULT(256, 0, "invlpg (%%rcx)");
