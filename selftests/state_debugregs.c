@@ -81,6 +81,44 @@ TEST(round_trip)
 	run_done(vcpu);
 }
 
+extern u8 detected[];
+static u64 db_rip;
+
+static void on_detect(struct isr_frame *frame)
+{
+	db_rip = frame->rip;
+	on_db(frame);
+}
+
+static void detect_guest(void)
+{
+	u64 value;
+
+	isr_table[1] = on_detect;
+	asm volatile("mov %1, %%dr0\n mov %2, %%dr7\n"
+		     ".globl detected\ndetected: mov %%dr0, %0"
+		     : "=&r" (value) : "r" (0x5555UL), "r" (0x2400UL));
+	guest_sync(hits);
+	GUEST_EXPECT_EQ(value, 0x5555);
+	GUEST_EXPECT_EQ(dr6_seen, 0xffff2ff0);
+	GUEST_EXPECT_EQ(db_rip, (u64)detected);
+	asm volatile("mov %%dr7, %0" : "=r" (value));
+	GUEST_EXPECT_EQ(value, 0x400);
+	guest_done();
+}
+
+/* GD: the next access to a debug register is a fault, before which it is off again. */
+TEST(general_detect)
+{
+	struct vcpu *vcpu;
+
+	if (getenv("SVM_HOST"))
+		test_skip("QEMU's emulated CPU has no GD");
+	vcpu = guest_new(detect_guest);
+	EXPECT_EQ(run_sync(vcpu), 1);
+	run_done(vcpu);
+}
+
 static void watched_guest(void)
 {
 	isr_table[1] = on_db;
