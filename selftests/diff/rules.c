@@ -88,7 +88,7 @@ static const struct cap_rule {
 	{ KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM, KVM_CAP_VM_MOVE_ENC_CONTEXT_FROM, "no encryption" },
 	{ 215, 215, "no such exit" },		/* KVM_CAP_SYSTEM_EVENT_DATA */
 	{ 220, 220, "no such workaround" },	/* KVM_CAP_VM_DISABLE_NX_HUGE_PAGES */
-	{ 224, 255, "later than 6.1's KVM" },
+	{ 224, 300, "later than 6.1's KVM" },
 };
 
 /* Ioctls that only KVM serves: their numbers, whatever size is encoded. */

@@ -60,11 +60,16 @@ static void begin(struct diff *d)
 	say_features(d);
 }
 
+/* A VM may have other answers than the device. */
 static void act(struct diff *d)
 {
-	for (long cap = 0; cap < 256; cap++)
+	int vm = must(d, ioctl(d->dev, KVM_CREATE_VM, 0L), "create-vm");
+
+	for (long cap = 0; cap <= 300; cap++)
 		if (!cap_hidden(cap))
-			say(d, "cap %ld %d", cap, ioctl(d->dev, KVM_CHECK_EXTENSION, cap));
+			say(d, "cap %ld %d, of the VM %d", cap,
+			    ioctl(d->dev, KVM_CHECK_EXTENSION, cap),
+			    ioctl(vm, KVM_CHECK_EXTENSION, cap));
 }
 
 const struct kind kind_system = { "system", 1, begin, act };
