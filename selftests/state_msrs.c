@@ -146,6 +146,34 @@ TEST(tsc_aux)
 	}
 }
 
+#define KERNEL_GS_BASE	0xc0000102
+
+static void keeping_guest(u64 mine)
+{
+	sti();
+	wrmsr(KERNEL_GS_BASE, mine);
+	for (int i = 0; i < 1000000; i++) {
+		if (!(i & 255))
+			GUEST_EXPECT_EQ(rdmsr(KERNEL_GS_BASE), mine);
+		asm volatile("" : : : "memory");
+	}
+	guest_done();
+}
+
+/* Two guests that take turns on one CPU, in the midst of what they do. */
+TEST(kept_while_another_runs)
+{
+	struct vcpu *one = guest_new(NULL), *other = guest_new(NULL);
+
+	stay_on_one_cpu();
+	vcpu_long(one, keeping_guest, 0x123456789000);
+	vcpu_long(other, keeping_guest, 0xffff888000001230);
+	vcpu_start(one);
+	vcpu_start(other);
+	vcpu_join(one);
+	vcpu_join(other);
+}
+
 TEST(unconditional_ones)
 {
 	struct vcpu *vcpu = vcpu_new(vm_new(), 0);
