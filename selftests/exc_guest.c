@@ -106,6 +106,7 @@ static void exit_guest(void)
 	EXPECT_FAULT(6, 0, "invept (%%rcx), %%rax");
 	EXPECT_FAULT(6, 0, "invvpid (%%rcx), %%rax");
 	EXPECT_FAULT(256, 0, "wbinvd");
+	EXPECT_FAULT(256, 0, "invd");
 	EXPECT_FAULT(256, 0, "clts");
 	EXPECT_FAULT(256, 0, "invlpg (%%rcx)");
 	asm volatile("mov %%cr0, %0" : "=r" (a));

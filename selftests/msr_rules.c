@@ -256,7 +256,7 @@ extern u8 syscall_target[];
  */
 static void sfmask_guest(void)
 {
-	u64 value, flags, vector;
+	u64 value, flags, vector, cs;
 
 	wrmsr(0xc0000080, rdmsr(0xc0000080) | EFER_SCE);
 	wrmsr(0xc0000081, (u64)GUEST_CS64 << 32);
@@ -272,6 +272,8 @@ static void sfmask_guest(void)
 		     : "=&r" (flags) : "e" ((int)(MASK_OLD | RFLAGS_DF)),
 		       "e" ((int)~(MASK_OLD | RFLAGS_DF)) : "rcx", "r11", "memory");
 	GUEST_EXPECT_EQ(flags & (MASK_OLD | RFLAGS_DF), vector == GP ? RFLAGS_DF : MASK_OLD);
+	asm volatile("mov %%cs, %0" : "=r" (cs));
+	GUEST_EXPECT_EQ(cs, GUEST_CS64);		/* of STAR */
 	guest_done();
 }
 
