@@ -520,7 +520,7 @@ int mhv_irqchip_create(struct mhv_vm *vm)
  * Context: sleeps; vm->lock held.  Returns 0, -EINVAL for too many pins,
  * -EEXIST if there is an irqchip or a vCPU, or -ENOMEM.
  */
-int mhv_irqchip_split(struct mhv_vm *vm, u32 reserved_pins)
+int mhv_irqchip_split(struct mhv_vm *vm, u64 reserved_pins)
 {
 	int ret;
 
@@ -528,7 +528,7 @@ int mhv_irqchip_split(struct mhv_vm *vm, u32 reserved_pins)
 		return -EINVAL;
 	ret = irqchip_may_create(vm, -EEXIST);
 	if (!ret)
-		ret = mhv_routing_empty(vm);
+		ret = mhv_routing_set(vm, NULL, 0);
 	if (ret)
 		return ret;
 	vm->irqchip.reserved_pins = reserved_pins;

@@ -119,7 +119,6 @@ int mhv_routing_set(struct mhv_vm *vm, const struct kvm_irq_routing_entry *entri
 		    unsigned int nr);
 int mhv_routing_default(struct mhv_vm *vm);
 void mhv_routing_destroy(struct mhv_vm *vm);
-int mhv_routing_empty(struct mhv_vm *vm);
 int mhv_signal_msi(struct mhv_vm *vm, const struct kvm_msi *msi);
 /* An EOI or acknowledge of a pin: resample irqfds and the PIT want to know. */
 void mhv_irq_acked(struct mhv_vm *vm, unsigned int irqchip, unsigned int pin);
@@ -151,7 +150,7 @@ struct mhv_irqchip {
 };
 
 int mhv_irqchip_create(struct mhv_vm *vm);
-int mhv_irqchip_split(struct mhv_vm *vm, u32 reserved_pins);
+int mhv_irqchip_split(struct mhv_vm *vm, u64 reserved_pins);
 void mhv_irqchip_destroy(struct mhv_vm *vm);
 int mhv_irqchip_get(struct mhv_vm *vm, struct kvm_irqchip *chip);
 int mhv_irqchip_set(struct mhv_vm *vm, const struct kvm_irqchip *chip);

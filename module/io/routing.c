@@ -391,8 +391,17 @@ static void routing_publish(struct mhv_vm *vm, struct mhv_routing *new)
 		mhv_ioapic_rescan(vm);
 }
 
-static int routing_replace(struct mhv_vm *vm, const struct kvm_irq_routing_entry *entries,
-			   unsigned int nr)
+/**
+ * mhv_routing_set - replace the table: KVM_SET_GSI_ROUTING
+ * @vm: the VM
+ * @entries: the whole new table, in the kernel's memory
+ * @nr: how many, 0 to 4096
+ *
+ * Context: sleeps; takes vm->irq_lock.  Returns 0, -EINVAL or -ENOMEM; the
+ * old table stays if it is not 0.
+ */
+int mhv_routing_set(struct mhv_vm *vm, const struct kvm_irq_routing_entry *entries,
+		    unsigned int nr)
 {
 	struct mhv_routing *rt;
 	unsigned int i, nr_gsi = 1;
@@ -417,23 +426,6 @@ static int routing_replace(struct mhv_vm *vm, const struct kvm_irq_routing_entry
 	}
 	routing_publish(vm, rt);
 	return 0;
-}
-
-/**
- * mhv_routing_set - KVM_SET_GSI_ROUTING
- * @vm: the VM
- * @entries: the whole new table, in the kernel's memory
- * @nr: how many, 0 to 4096
- *
- * Context: sleeps; takes vm->irq_lock.  Returns 0, -EINVAL or -ENOMEM; the
- * old table stays if it is not 0.
- */
-int mhv_routing_set(struct mhv_vm *vm, const struct kvm_irq_routing_entry *entries,
-		    unsigned int nr)
-{
-	if (vm->irqchip.mode == MHV_IRQCHIP_NONE || nr > MHV_MAX_GSI)
-		return -EINVAL;
-	return routing_replace(vm, entries, nr);
 }
 
 /**
@@ -465,20 +457,9 @@ int mhv_routing_default(struct mhv_vm *vm)
 		e->u.irqchip.irqchip = gsi < 8 ? KVM_IRQCHIP_PIC_MASTER : KVM_IRQCHIP_PIC_SLAVE;
 		e->u.irqchip.pin = gsi % 8;
 	}
-	ret = routing_replace(vm, entries, e - entries);
+	ret = mhv_routing_set(vm, entries, e - entries);
 	kfree(entries);
 	return ret;
-}
-
-/**
- * mhv_routing_empty - the table that comes with a split irqchip
- * @vm: the VM
- *
- * Returns 0 or -ENOMEM.
- */
-int mhv_routing_empty(struct mhv_vm *vm)
-{
-	return routing_replace(vm, NULL, 0);
 }
 
 /**
