@@ -28,6 +28,13 @@ struct mhv_ioctl {
 	long (*fn)(void *obj, void *arg);
 };
 
+/* ioc_NAME(), a handler that is one call: @expr has it, with @obj and @arg. */
+#define MHV_IOC_FN(name, expr)						\
+	static long ioc_##name(void *obj, void *arg)			\
+	{								\
+		return expr;						\
+	}
+
 const struct mhv_ioctl *mhv_ioctl_find(const struct mhv_ioctl *rows, size_t n,
 				       unsigned int cmd);
 long mhv_ioctl_call(const struct mhv_ioctl *row, void *obj, unsigned long arg);

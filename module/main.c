@@ -171,75 +171,38 @@ static struct syscore_ops mhv_syscore_ops = {
 
 /* ---- /dev/minihv ---- */
 
-static long dev_get_api_version(void *obj, void *arg)
-{
-	return KVM_API_VERSION;
-}
-
-static long dev_create_vm(void *obj, void *arg)
-{
-	return mhv_vm_create((unsigned long)arg);
-}
-
-static long dev_check_extension(void *obj, void *arg)
-{
-	return mhv_check_extension(NULL, (long)arg);
-}
+MHV_IOC_FN(get_api_version, KVM_API_VERSION)
+MHV_IOC_FN(create_vm, mhv_vm_create((unsigned long)arg))
+MHV_IOC_FN(check_extension, mhv_check_extension(NULL, (long)arg))
 
 /* kvm_run, the PIO data page, the coalesced ring. */
-static long dev_get_vcpu_mmap_size(void *obj, void *arg)
-{
-	return 3 * PAGE_SIZE;
-}
+MHV_IOC_FN(get_vcpu_mmap_size, 3 * PAGE_SIZE)
+MHV_IOC_FN(get_supported_cpuid, mhv_cpuid_supported((void __user *)arg))
+MHV_IOC_FN(get_msr_index_list, mhv_msr_index_list((void __user *)arg, false))
+MHV_IOC_FN(get_msr_feature_list, mhv_msr_index_list((void __user *)arg, true))
+MHV_IOC_FN(get_msrs, mhv_msrs_io(NULL, (void __user *)arg, false))
 
-static long dev_get_supported_cpuid(void *obj, void *arg)
-{
-	return mhv_cpuid_supported((struct kvm_cpuid2 __user *)arg);
-}
-
-static long dev_get_msr_index_list(void *obj, void *arg)
-{
-	return mhv_msr_index_list((struct kvm_msr_list __user *)arg, false);
-}
-
-static long dev_get_msr_feature_list(void *obj, void *arg)
-{
-	return mhv_msr_index_list((struct kvm_msr_list __user *)arg, true);
-}
-
-static long dev_get_msrs(void *obj, void *arg)
-{
-	return mhv_msrs_io(NULL, (struct kvm_msrs __user *)arg, false);
-}
-
-static long dev_get_mce_cap(void *obj, void *arg)
+static long ioc_get_mce_cap(void *obj, void *arg)
 {
 	*(u64 *)arg = mhv_mce_supported();
 	return 0;
 }
 
-static long dev_has_attr(void *obj, void *arg)
-{
-	return mhv_dev_attr(arg, false);
-}
-
-static long dev_get_attr(void *obj, void *arg)
-{
-	return mhv_dev_attr(arg, true);
-}
+MHV_IOC_FN(has_attr, mhv_dev_attr(arg, false))
+MHV_IOC_FN(get_attr, mhv_dev_attr(arg, true))
 
 static const struct mhv_ioctl dev_ioctls[] = {
-	{ KVM_GET_API_VERSION,		MHV_IOC_ZERO,	dev_get_api_version },
-	{ KVM_CREATE_VM,		MHV_IOC_VALUE,	dev_create_vm },
-	{ KVM_CHECK_EXTENSION,		MHV_IOC_VALUE,	dev_check_extension },
-	{ KVM_GET_VCPU_MMAP_SIZE,	MHV_IOC_ZERO,	dev_get_vcpu_mmap_size },
-	{ KVM_GET_SUPPORTED_CPUID,	MHV_IOC_USER,	dev_get_supported_cpuid },
-	{ KVM_GET_MSR_INDEX_LIST,	MHV_IOC_USER,	dev_get_msr_index_list },
-	{ KVM_GET_MSR_FEATURE_INDEX_LIST, MHV_IOC_USER,	dev_get_msr_feature_list },
-	{ KVM_GET_MSRS,			MHV_IOC_USER,	dev_get_msrs },
-	{ KVM_X86_GET_MCE_CAP_SUPPORTED, MHV_IOC_OUT,	dev_get_mce_cap },
-	{ KVM_HAS_DEVICE_ATTR,		MHV_IOC_IN,	dev_has_attr },
-	{ KVM_GET_DEVICE_ATTR,		MHV_IOC_IN,	dev_get_attr },
+	{ KVM_GET_API_VERSION,		MHV_IOC_ZERO,	ioc_get_api_version },
+	{ KVM_CREATE_VM,		MHV_IOC_VALUE,	ioc_create_vm },
+	{ KVM_CHECK_EXTENSION,		MHV_IOC_VALUE,	ioc_check_extension },
+	{ KVM_GET_VCPU_MMAP_SIZE,	MHV_IOC_ZERO,	ioc_get_vcpu_mmap_size },
+	{ KVM_GET_SUPPORTED_CPUID,	MHV_IOC_USER,	ioc_get_supported_cpuid },
+	{ KVM_GET_MSR_INDEX_LIST,	MHV_IOC_USER,	ioc_get_msr_index_list },
+	{ KVM_GET_MSR_FEATURE_INDEX_LIST, MHV_IOC_USER,	ioc_get_msr_feature_list },
+	{ KVM_GET_MSRS,			MHV_IOC_USER,	ioc_get_msrs },
+	{ KVM_X86_GET_MCE_CAP_SUPPORTED, MHV_IOC_OUT,	ioc_get_mce_cap },
+	{ KVM_HAS_DEVICE_ATTR,		MHV_IOC_IN,	ioc_has_attr },
+	{ KVM_GET_DEVICE_ATTR,		MHV_IOC_IN,	ioc_get_attr },
 };
 
 static long dev_ioctl(struct file *file, unsigned int cmd, unsigned long arg)

@@ -76,38 +76,26 @@ void mhv_sync_regs_out(struct mhv_vcpu *vcpu)
 
 /* ---- ioctls: rows call these with vcpu->mutex held and the vCPU loaded ---- */
 
-/*
- * Handlers that only pass their argument on.  KVM_RUN is not here: it loads
- * the vCPU itself, and has no time for a table.
- */
-#define PASS(name, type)						\
-	static long ioc_##name(void *obj, void *arg)			\
-	{								\
-		return mhv_##name(obj, (type *)arg);			\
-	}
+/* KVM_RUN is not here: it loads the vCPU itself, and has no time for a table. */
 
-PASS(get_regs, struct kvm_regs)
-PASS(set_regs, const struct kvm_regs)
-PASS(get_sregs, struct kvm_sregs)
-PASS(set_sregs, const struct kvm_sregs)
-PASS(get_sregs2, struct kvm_sregs2)
-PASS(set_sregs2, const struct kvm_sregs2)
-PASS(get_fpu, struct kvm_fpu)
-PASS(set_fpu, const struct kvm_fpu)
-PASS(get_xcrs, struct kvm_xcrs)
-PASS(set_xcrs, const struct kvm_xcrs)
-PASS(get_debugregs, struct kvm_debugregs)
-PASS(set_debugregs, const struct kvm_debugregs)
-PASS(get_vcpu_events, struct kvm_vcpu_events)
-PASS(set_vcpu_events, const struct kvm_vcpu_events)
-PASS(get_mp_state, struct kvm_mp_state)
-PASS(set_mp_state, const struct kvm_mp_state)
-PASS(translate, struct kvm_translation)
-
-static long ioc_get_xsave(void *obj, void *arg)
-{
-	return mhv_get_xsave(obj, arg, sizeof(struct kvm_xsave));
-}
+MHV_IOC_FN(get_regs, mhv_get_regs(obj, arg))
+MHV_IOC_FN(set_regs, mhv_set_regs(obj, arg))
+MHV_IOC_FN(get_sregs, mhv_get_sregs(obj, arg))
+MHV_IOC_FN(set_sregs, mhv_set_sregs(obj, arg))
+MHV_IOC_FN(get_sregs2, mhv_get_sregs2(obj, arg))
+MHV_IOC_FN(set_sregs2, mhv_set_sregs2(obj, arg))
+MHV_IOC_FN(get_fpu, mhv_get_fpu(obj, arg))
+MHV_IOC_FN(set_fpu, mhv_set_fpu(obj, arg))
+MHV_IOC_FN(get_xcrs, mhv_get_xcrs(obj, arg))
+MHV_IOC_FN(set_xcrs, mhv_set_xcrs(obj, arg))
+MHV_IOC_FN(get_debugregs, mhv_get_debugregs(obj, arg))
+MHV_IOC_FN(set_debugregs, mhv_set_debugregs(obj, arg))
+MHV_IOC_FN(get_vcpu_events, mhv_get_vcpu_events(obj, arg))
+MHV_IOC_FN(set_vcpu_events, mhv_set_vcpu_events(obj, arg))
+MHV_IOC_FN(get_mp_state, mhv_get_mp_state(obj, arg))
+MHV_IOC_FN(set_mp_state, mhv_set_mp_state(obj, arg))
+MHV_IOC_FN(translate, mhv_translate(obj, arg))
+MHV_IOC_FN(get_xsave, mhv_get_xsave(obj, arg, sizeof(struct kvm_xsave)))
 
 static long ioc_get_xsave2(void *obj, void *arg)
 {
@@ -137,25 +125,10 @@ static long ioc_set_xsave(void *obj, void *arg)
 	return r;
 }
 
-static long ioc_set_cpuid2(void *obj, void *arg)
-{
-	return mhv_cpuid_set(obj, (struct kvm_cpuid2 __user *)arg);
-}
-
-static long ioc_get_cpuid2(void *obj, void *arg)
-{
-	return mhv_cpuid_get(obj, (struct kvm_cpuid2 __user *)arg);
-}
-
-static long ioc_get_msrs(void *obj, void *arg)
-{
-	return mhv_msrs_io(obj, (struct kvm_msrs __user *)arg, false);
-}
-
-static long ioc_set_msrs(void *obj, void *arg)
-{
-	return mhv_msrs_io(obj, (struct kvm_msrs __user *)arg, true);
-}
+MHV_IOC_FN(set_cpuid2, mhv_cpuid_set(obj, (void __user *)arg))
+MHV_IOC_FN(get_cpuid2, mhv_cpuid_get(obj, (void __user *)arg))
+MHV_IOC_FN(get_msrs, mhv_msrs_io(obj, (void __user *)arg, false))
+MHV_IOC_FN(set_msrs, mhv_msrs_io(obj, (void __user *)arg, true))
 
 static long ioc_get_lapic(void *obj, void *arg)
 {
@@ -232,30 +205,11 @@ static long ioc_set_signal_mask(void *obj, void *arg)
 	return 0;
 }
 
-static long ioc_get_tsc_khz(void *obj, void *arg)
-{
-	return ((struct mhv_vcpu *)obj)->clock.tsc_khz;
-}
-
-static long ioc_set_tsc_khz(void *obj, void *arg)
-{
-	return mhv_set_tsc_khz(obj, (unsigned long)arg);
-}
-
-static long ioc_setup_mce(void *obj, void *arg)
-{
-	return mhv_mce_setup(obj, *(const u64 *)arg);
-}
-
-static long ioc_set_mce(void *obj, void *arg)
-{
-	return mhv_mce_inject(obj, arg);
-}
-
-static long ioc_kvmclock_ctrl(void *obj, void *arg)
-{
-	return mhv_kvmclock_stopped(obj);
-}
+MHV_IOC_FN(get_tsc_khz, ((struct mhv_vcpu *)obj)->clock.tsc_khz)
+MHV_IOC_FN(set_tsc_khz, mhv_set_tsc_khz(obj, (unsigned long)arg))
+MHV_IOC_FN(setup_mce, mhv_mce_setup(obj, *(const u64 *)arg))
+MHV_IOC_FN(set_mce, mhv_mce_inject(obj, arg))
+MHV_IOC_FN(kvmclock_ctrl, mhv_kvmclock_stopped(obj))
 
 /* What breakpoints the CPU has to watch: the debugger's, or the guest's. */
 static void update_debug(struct mhv_vcpu *vcpu)
@@ -322,20 +276,9 @@ static long ioc_tpr_access_reporting(void *obj, void *arg)
 	return 0;
 }
 
-static long ioc_has_attr(void *obj, void *arg)
-{
-	return mhv_vcpu_attr(obj, arg, KVM_HAS_DEVICE_ATTR);
-}
-
-static long ioc_get_attr(void *obj, void *arg)
-{
-	return mhv_vcpu_attr(obj, arg, KVM_GET_DEVICE_ATTR);
-}
-
-static long ioc_set_attr(void *obj, void *arg)
-{
-	return mhv_vcpu_attr(obj, arg, KVM_SET_DEVICE_ATTR);
-}
+MHV_IOC_FN(has_attr, mhv_vcpu_attr(obj, arg, KVM_HAS_DEVICE_ATTR))
+MHV_IOC_FN(get_attr, mhv_vcpu_attr(obj, arg, KVM_GET_DEVICE_ATTR))
+MHV_IOC_FN(set_attr, mhv_vcpu_attr(obj, arg, KVM_SET_DEVICE_ATTR))
 
 static long ioc_get_stats_fd(void *obj, void *arg)
 {

@@ -128,19 +128,13 @@ static long ioc_create_vcpu(void *obj, void *arg)
 	return mhv_vcpu_create(obj, min_t(unsigned long, id, U32_MAX));
 }
 
-static long ioc_check_extension(void *obj, void *arg)
-{
-	return mhv_check_extension(obj, (long)arg);
-}
+MHV_IOC_FN(check_extension, mhv_check_extension(obj, (long)arg))
 
 /*
  * Both forms: the second begins like the first, and what it has more is for
  * KVM_MEM_GUEST_MEMFD, a flag that is refused.
  */
-static long ioc_set_memory_region(void *obj, void *arg)
-{
-	return mhv_memslot_set(obj, arg);
-}
+MHV_IOC_FN(set_memory_region, mhv_memslot_set(obj, arg))
 
 /* A 32-bit process sets the lower half of the pointer only. */
 static void __user *bitmap_pointer(void __user *bitmap)
@@ -164,49 +158,20 @@ static long ioc_clear_dirty_log(void *obj, void *arg)
 	return mhv_dirty_log_clear(obj, log);
 }
 
-static long ioc_reset_dirty_rings(void *obj, void *arg)
-{
-	return mhv_dirty_rings_reset(obj);
-}
-
-static long ioc_set_msr_filter(void *obj, void *arg)
-{
-	return mhv_msr_filter_set(obj, arg);
-}
+MHV_IOC_FN(reset_dirty_rings, mhv_dirty_rings_reset(obj))
+MHV_IOC_FN(set_msr_filter, mhv_msr_filter_set(obj, arg))
 
 #ifdef CONFIG_COMPAT
 #define COMPAT_SET_MSR_FILTER	_IOW(KVMIO, 0xc6, struct mhv_compat_msr_filter)
 
-static long ioc_set_msr_filter_compat(void *obj, void *arg)
-{
-	return mhv_msr_filter_set_compat(obj, arg);
-}
+MHV_IOC_FN(set_msr_filter_compat, mhv_msr_filter_set_compat(obj, arg))
 #endif
 
-static long ioc_coalesced_add(void *obj, void *arg)
-{
-	return mhv_coalesced_add(obj, arg);
-}
-
-static long ioc_coalesced_remove(void *obj, void *arg)
-{
-	return mhv_coalesced_remove(obj, arg);
-}
-
-static long ioc_irqfd(void *obj, void *arg)
-{
-	return mhv_irqfd(obj, arg);
-}
-
-static long ioc_ioeventfd(void *obj, void *arg)
-{
-	return mhv_ioeventfd(obj, arg);
-}
-
-static long ioc_signal_msi(void *obj, void *arg)
-{
-	return mhv_signal_msi(obj, arg);
-}
+MHV_IOC_FN(coalesced_add, mhv_coalesced_add(obj, arg))
+MHV_IOC_FN(coalesced_remove, mhv_coalesced_remove(obj, arg))
+MHV_IOC_FN(irqfd, mhv_irqfd(obj, arg))
+MHV_IOC_FN(ioeventfd, mhv_ioeventfd(obj, arg))
+MHV_IOC_FN(signal_msi, mhv_signal_msi(obj, arg))
 
 static long ioc_set_gsi_routing(void *obj, void *arg)
 {
@@ -237,72 +202,34 @@ static long ioc_create_irqchip(void *obj, void *arg)
 	long r;
 
 	mutex_lock(&vm->lock);
-	if (vm->irqchip.mode != MHV_IRQCHIP_NONE)
-		r = -EEXIST;
-	else if (vm->nr_vcpus)
-		r = -EINVAL;
-	else
-		r = mhv_irqchip_create(vm);
+	r = mhv_irqchip_create(vm);
 	mutex_unlock(&vm->lock);
 	return r;
 }
 
-static long ioc_get_irqchip(void *obj, void *arg)
-{
-	struct mhv_vm *vm = obj;
-
-	return vm->irqchip.mode == MHV_IRQCHIP_FULL ? mhv_irqchip_get(vm, arg) : -ENXIO;
-}
-
-static long ioc_set_irqchip(void *obj, void *arg)
-{
-	struct mhv_vm *vm = obj;
-
-	return vm->irqchip.mode == MHV_IRQCHIP_FULL ? mhv_irqchip_set(vm, arg) : -ENXIO;
-}
+MHV_IOC_FN(get_irqchip, mhv_irqchip_get(obj, arg))
+MHV_IOC_FN(set_irqchip, mhv_irqchip_set(obj, arg))
 
 static long create_pit(struct mhv_vm *vm, u32 flags)
 {
-	long r = -EEXIST;
+	long r;
 
 	mutex_lock(&vm->lock);
-	if (!vm->irqchip.pit)
-		r = mhv_pit_create(vm, flags);
+	r = mhv_pit_create(vm, flags);
 	mutex_unlock(&vm->lock);
 	return r;
 }
 
-static long ioc_create_pit(void *obj, void *arg)
-{
-	return create_pit(obj, KVM_PIT_SPEAKER_DUMMY);
-}
-
-static long ioc_create_pit2(void *obj, void *arg)
-{
-	const struct kvm_pit_config *config = arg;
-
-	return create_pit(obj, config->flags);
-}
-
-static long ioc_get_pit2(void *obj, void *arg)
-{
-	struct mhv_vm *vm = obj;
-
-	return vm->irqchip.pit ? mhv_pit_get(vm, arg) : -ENXIO;
-}
-
-static long ioc_set_pit2(void *obj, void *arg)
-{
-	struct mhv_vm *vm = obj;
-
-	return vm->irqchip.pit ? mhv_pit_set(vm, arg) : -ENXIO;
-}
+MHV_IOC_FN(create_pit, create_pit(obj, KVM_PIT_SPEAKER_DUMMY))
+MHV_IOC_FN(create_pit2, create_pit(obj, ((const struct kvm_pit_config *)arg)->flags))
+MHV_IOC_FN(get_pit2, mhv_pit_get(obj, arg))
+MHV_IOC_FN(set_pit2, mhv_pit_set(obj, arg))
 
 /* The older pair: the same channels, without flags. */
 static long ioc_get_pit(void *obj, void *arg)
 {
 	struct kvm_pit_state2 state = {};
-	long r = ioc_get_pit2(obj, &state);
+	long r = mhv_pit_get(obj, &state);
 
 	if (!r)
 		memcpy(arg, state.channels, sizeof(struct kvm_pit_state));
@@ -312,40 +239,26 @@ static long ioc_get_pit(void *obj, void *arg)
 static long ioc_set_pit(void *obj, void *arg)
 {
 	struct kvm_pit_state2 state = {};
-	long r = ioc_get_pit2(obj, &state);
+	long r = mhv_pit_get(obj, &state);
 
 	if (r)
 		return r;
 	memcpy(state.channels, arg, sizeof(struct kvm_pit_state));
-	return ioc_set_pit2(obj, &state);
+	return mhv_pit_set(obj, &state);
 }
 
 /* Encoded without a size, though it takes a structure. */
 static long ioc_reinject_control(void *obj, void *arg)
 {
 	struct kvm_reinject_control control;
-	struct mhv_vm *vm = obj;
 
 	if (copy_from_user(&control, (void __user *)arg, sizeof(control)))
 		return -EFAULT;
-	if (!vm->irqchip.pit)
-		return -ENXIO;
-	return mhv_pit_reinject(vm, control.pit_reinject);
+	return mhv_pit_reinject(obj, control.pit_reinject);
 }
 
-static long ioc_irq_line(void *obj, void *arg)
-{
-	struct mhv_vm *vm = obj;
-
-	return vm->irqchip.mode == MHV_IRQCHIP_NONE ? -ENXIO : mhv_irq_line(vm, arg, false);
-}
-
-static long ioc_irq_line_status(void *obj, void *arg)
-{
-	struct mhv_vm *vm = obj;
-
-	return vm->irqchip.mode == MHV_IRQCHIP_NONE ? -ENXIO : mhv_irq_line(vm, arg, true);
-}
+MHV_IOC_FN(irq_line, mhv_irq_line(obj, arg, false))
+MHV_IOC_FN(irq_line_status, mhv_irq_line(obj, arg, true))
 
 /* Where VMX without unrestricted guest would put a TSS: nothing of ours does. */
 static long ioc_set_tss_addr(void *obj, void *arg)
@@ -404,35 +317,12 @@ static long ioc_set_nr_mmu_pages(void *obj, void *arg)
 	return 0;
 }
 
-static long ioc_get_nr_mmu_pages(void *obj, void *arg)
-{
-	return ((struct mhv_vm *)obj)->nr_mmu_pages;
-}
-
-static long ioc_get_clock(void *obj, void *arg)
-{
-	return mhv_get_clock(obj, arg);
-}
-
-static long ioc_set_clock(void *obj, void *arg)
-{
-	return mhv_set_clock(obj, arg);
-}
-
-static long ioc_get_stats_fd(void *obj, void *arg)
-{
-	return mhv_stats_fd(obj, NULL);
-}
-
-static long ioc_get_tsc_khz(void *obj, void *arg)
-{
-	return READ_ONCE(((struct mhv_vm *)obj)->default_tsc_khz);
-}
-
-static long ioc_set_tsc_khz(void *obj, void *arg)
-{
-	return mhv_set_default_tsc_khz(obj, (unsigned long)arg);
-}
+MHV_IOC_FN(get_nr_mmu_pages, ((struct mhv_vm *)obj)->nr_mmu_pages)
+MHV_IOC_FN(get_clock, mhv_get_clock(obj, arg))
+MHV_IOC_FN(set_clock, mhv_set_clock(obj, arg))
+MHV_IOC_FN(get_stats_fd, mhv_stats_fd(obj, NULL))
+MHV_IOC_FN(get_tsc_khz, READ_ONCE(((struct mhv_vm *)obj)->default_tsc_khz))
+MHV_IOC_FN(set_tsc_khz, mhv_set_default_tsc_khz(obj, (unsigned long)arg))
 
 /* ---- KVM_ENABLE_CAP ---- */
 
@@ -440,13 +330,8 @@ static long cap_split_irqchip(struct mhv_vm *vm, const struct kvm_enable_cap *ca
 {
 	long r;
 
-	if (cap->args[0] > MHV_MAX_GSI)
-		return -EINVAL;
 	mutex_lock(&vm->lock);
-	if (vm->irqchip.mode != MHV_IRQCHIP_NONE || vm->nr_vcpus)
-		r = -EEXIST;
-	else
-		r = mhv_irqchip_split(vm, cap->args[0]);
+	r = mhv_irqchip_split(vm, cap->args[0]);
 	mutex_unlock(&vm->lock);
 	return r;
 }
