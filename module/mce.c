@@ -30,18 +30,6 @@ int mce_get_cap(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
 	return 0;
 }
 
-int mce_get_status(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
-{
-	*val = vcpu->mce.status;
-	return 0;
-}
-
-int mce_set_status(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
-{
-	vcpu->mce.status = val;
-	return 0;
-}
-
 int mce_get_ctl(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
 {
 	if (!(vcpu->mce.cap & MCG_CTL_P) && !a->host)

@@ -146,30 +146,19 @@ static int set_tsc_aux(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 va
 	return 0;
 }
 
-/* The clock's MSRs have an old and a new number, and a feature for each. */
-static bool pv_clock_allowed(struct mhv_vcpu *vcpu, const struct msr_access *a)
+static int get_pv(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
 {
-	bool new = a->index == MSR_KVM_SYSTEM_TIME_NEW || a->index == MSR_KVM_WALL_CLOCK_NEW;
-
-	return mhv_pv_allows(vcpu, new ? KVM_FEATURE_CLOCKSOURCE2 : KVM_FEATURE_CLOCKSOURCE);
-}
-
-static int get_system_time(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
-{
-	if (!pv_clock_allowed(vcpu, a))
-		return 1;
-	*val = vcpu->clock.system_time_msr;
-	return 0;
+	return mhv_pv_allows(vcpu, a->row->pv) ? get_field(vcpu, a, val) : 1;
 }
 
 static int set_system_time(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
 {
-	return pv_clock_allowed(vcpu, a) ? mhv_kvmclock_set(vcpu, val) : 1;
+	return mhv_pv_allows(vcpu, a->row->pv) ? mhv_kvmclock_set(vcpu, val) : 1;
 }
 
 static int get_wall_clock(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
 {
-	if (!pv_clock_allowed(vcpu, a))
+	if (!mhv_pv_allows(vcpu, a->row->pv))
 		return 1;
 	*val = vcpu->vm->clock.wall_clock_msr;
 	return 0;
@@ -177,44 +166,26 @@ static int get_wall_clock(struct mhv_vcpu *vcpu, const struct msr_access *a, u64
 
 static int set_wall_clock(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
 {
-	if (!pv_clock_allowed(vcpu, a))
+	if (!mhv_pv_allows(vcpu, a->row->pv))
 		return 1;
 	mhv_wall_clock_set(vcpu->vm, val);
 	return 0;
 }
 
-static int get_steal(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
-{
-	*val = vcpu->steal.msr;
-	return !mhv_pv_allows(vcpu, KVM_FEATURE_STEAL_TIME);
-}
-
 static int set_steal(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
 {
-	return mhv_pv_allows(vcpu, KVM_FEATURE_STEAL_TIME) ? mhv_steal_set(vcpu, val) : 1;
-}
-
-static int get_pv_eoi(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
-{
-	*val = vcpu->vapic.eoi_msr;
-	return !mhv_pv_allows(vcpu, KVM_FEATURE_PV_EOI);
+	return mhv_pv_allows(vcpu, a->row->pv) ? mhv_steal_set(vcpu, val) : 1;
 }
 
 static int set_pv_eoi(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
 {
-	return mhv_pv_allows(vcpu, KVM_FEATURE_PV_EOI) ? mhv_pv_eoi_set(vcpu, val) : 1;
+	return mhv_pv_allows(vcpu, a->row->pv) ? mhv_pv_eoi_set(vcpu, val) : 1;
 }
 
 /* May the host poll while the guest is halted?  It never does: either answer is kept to. */
-static int get_poll_control(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
-{
-	*val = vcpu->poll_control;
-	return !mhv_pv_allows(vcpu, KVM_FEATURE_POLL_CONTROL);
-}
-
 static int set_poll_control(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
 {
-	if (!mhv_pv_allows(vcpu, KVM_FEATURE_POLL_CONTROL) || val & ~1ULL)
+	if (!mhv_pv_allows(vcpu, a->row->pv) || val & ~1ULL)
 		return 1;
 	vcpu->poll_control = val;
 	return 0;
@@ -222,30 +193,9 @@ static int set_poll_control(struct mhv_vcpu *vcpu, const struct msr_access *a, u
 
 /* ---- system state ---- */
 
-static int get_efer(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
-{
-	mhv_state_need(vcpu, MHV_G_EFER);
-	*val = vcpu->state.efer;
-	return 0;
-}
-
 static int set_efer(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
 {
 	return mhv_set_efer(vcpu, val, a->host);
-}
-
-static int get_seg_base(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val)
-{
-	mhv_state_need(vcpu, MHV_G_SEG);
-	*val = vcpu->state.seg[a->row->where].base;
-	return 0;
-}
-
-static int set_seg_base(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val)
-{
-	mhv_state_change(vcpu, MHV_G_SEG);
-	vcpu->state.seg[a->row->where].base = val;
-	return 0;
 }
 
 /* AMD's SYSENTER has no 64-bit form: its CPUs ignore the upper half. */
@@ -502,15 +452,16 @@ static int set_mtrr_var(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 v
 
 #define FIELD(f)	.where = offsetof(struct mhv_vcpu, f), .get = get_field
 #define STATE(f, g)	FIELD(state.f), .group = MHV_G_##g
+#define PV(f, p)	.where = offsetof(struct mhv_vcpu, f), .pv = KVM_FEATURE_##p, .get = get_pv
 
 static const struct msr_row rows[] = {
 	/* Machine check as the Pentium had it. */
 	{ 0x00, .nr = 2, .get = get_zero },
 	{ MSR_IA32_TSC, .flags = MSR_LISTED, .get = get_tsc, .set = set_tsc },
-	{ MSR_KVM_WALL_CLOCK, .flags = MSR_LISTED, .get = get_wall_clock,
-	  .set = set_wall_clock },
-	{ MSR_KVM_SYSTEM_TIME, .flags = MSR_LISTED, .get = get_system_time,
-	  .set = set_system_time },
+	{ MSR_KVM_WALL_CLOCK, .flags = MSR_LISTED, .pv = KVM_FEATURE_CLOCKSOURCE,
+	  .get = get_wall_clock, .set = set_wall_clock },
+	{ MSR_KVM_SYSTEM_TIME, .flags = MSR_LISTED,
+	  PV(clock.system_time_msr, CLOCKSOURCE), .set = set_system_time },
 	{ MSR_IA32_PLATFORM_ID, .get = get_zero },
 	{ MSR_IA32_APICBASE, FIELD(apic_base), .set = set_apic_base },
 	{ MSR_IA32_EBL_CR_POWERON, .get = get_zero },
@@ -544,8 +495,7 @@ static const struct msr_row rows[] = {
 	{ MSR_IA32_SYSENTER_EIP, .flags = MSR_LISTED, STATE(sysenter_eip, SYSMSR),
 	  .set = set_sysenter },
 	{ MSR_IA32_MCG_CAP, .get = mce_get_cap },
-	{ MSR_IA32_MCG_STATUS, .flags = MSR_LISTED, .get = mce_get_status,
-	  .set = mce_set_status },
+	{ MSR_IA32_MCG_STATUS, .flags = MSR_LISTED, FIELD(mce.status), .set = set_field },
 	{ MSR_IA32_MCG_CTL, .flags = MSR_LISTED, .get = mce_get_ctl, .set = mce_set_ctl },
 	{ MSR_P6_EVNTSEL0, .nr = 2, .get = get_zero, .set = set_ignore },
 	{ MSR_IA32_PERF_STATUS, .get = get_constant },
@@ -585,26 +535,24 @@ static const struct msr_row rows[] = {
 	/* No supervisor state component can be given. */
 	{ MSR_IA32_XSS, .feature = MHV_GUEST_XSAVES, FIELD(xss), .set = set_zero },
 
-	{ MSR_KVM_WALL_CLOCK_NEW, .flags = MSR_LISTED, .get = get_wall_clock,
-	  .set = set_wall_clock },
-	{ MSR_KVM_SYSTEM_TIME_NEW, .flags = MSR_LISTED, .get = get_system_time,
-	  .set = set_system_time },
-	{ MSR_KVM_STEAL_TIME, .flags = MSR_LISTED, .get = get_steal, .set = set_steal },
-	{ MSR_KVM_PV_EOI_EN, .flags = MSR_LISTED, .get = get_pv_eoi, .set = set_pv_eoi },
-	{ MSR_KVM_POLL_CONTROL, .flags = MSR_LISTED, .get = get_poll_control,
+	{ MSR_KVM_WALL_CLOCK_NEW, .flags = MSR_LISTED, .pv = KVM_FEATURE_CLOCKSOURCE2,
+	  .get = get_wall_clock, .set = set_wall_clock },
+	{ MSR_KVM_SYSTEM_TIME_NEW, .flags = MSR_LISTED,
+	  PV(clock.system_time_msr, CLOCKSOURCE2), .set = set_system_time },
+	{ MSR_KVM_STEAL_TIME, .flags = MSR_LISTED, PV(steal.msr, STEAL_TIME), .set = set_steal },
+	{ MSR_KVM_PV_EOI_EN, .flags = MSR_LISTED, PV(vapic.eoi_msr, PV_EOI), .set = set_pv_eoi },
+	{ MSR_KVM_POLL_CONTROL, .flags = MSR_LISTED, PV(poll_control, POLL_CONTROL),
 	  .set = set_poll_control },
 
-	{ MSR_EFER, .get = get_efer, .set = set_efer },
+	{ MSR_EFER, STATE(efer, EFER), .set = set_efer },
 	{ MSR_STAR, .flags = MSR_LISTED, STATE(star, SYSMSR), .set = set_field },
 	{ MSR_LSTAR, .flags = MSR_LISTED | MSR_CANONICAL, STATE(lstar, SYSMSR),
 	  .set = set_field },
 	{ MSR_CSTAR, .flags = MSR_LISTED | MSR_CANONICAL, STATE(cstar, SYSMSR),
 	  .set = set_field },
 	{ MSR_SYSCALL_MASK, .flags = MSR_LISTED, STATE(sfmask, SYSMSR), .set = set_sfmask },
-	{ MSR_FS_BASE, .flags = MSR_CANONICAL, .where = MHV_FS, .get = get_seg_base,
-	  .set = set_seg_base },
-	{ MSR_GS_BASE, .flags = MSR_CANONICAL, .where = MHV_GS, .get = get_seg_base,
-	  .set = set_seg_base },
+	{ MSR_FS_BASE, .flags = MSR_CANONICAL, STATE(seg[MHV_FS].base, SEG), .set = set_field },
+	{ MSR_GS_BASE, .flags = MSR_CANONICAL, STATE(seg[MHV_GS].base, SEG), .set = set_field },
 	{ MSR_KERNEL_GS_BASE, .flags = MSR_LISTED | MSR_CANONICAL,
 	  STATE(kernel_gs_base, SYSMSR), .set = set_field },
 	{ MSR_TSC_AUX, .flags = MSR_LISTED | MSR_NEED_AUX, .feature = MHV_GUEST_TSC_AUX,

@@ -16,6 +16,7 @@ struct msr_access;
  * @flags: MSR_*
  * @where: for the handlers: a slot, or an offset into struct mhv_vcpu
  * @group: the state group of that offset, 0 if it is in none
+ * @pv: for the handlers: the KVM_FEATURE_* that it belongs to
  * @feature: the guest may access it only with this of enum mhv_guest_feature
  * @get: 0 with *val filled, or 1; NULL: reading faults
  * @set: 0, or 1; NULL: writing faults
@@ -26,6 +27,7 @@ struct msr_row {
 	u16 flags;
 	u16 where;
 	u16 group;
+	u8 pv;
 	u32 feature;
 	int (*get)(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val);
 	int (*set)(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val);
@@ -53,8 +55,6 @@ u64 mhv_de_cfg(void);
 
 /* mce.c */
 int mce_get_cap(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val);
-int mce_get_status(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val);
-int mce_set_status(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val);
 int mce_get_ctl(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val);
 int mce_set_ctl(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 val);
 int mce_get_bank(struct mhv_vcpu *vcpu, const struct msr_access *a, u64 *val);
