@@ -475,23 +475,27 @@ int mhv_exit_pause(struct mhv_vcpu *vcpu)
 
 /* ---- control and debug registers, XCR0 ---- */
 
-/**
- * mhv_exit_emulate() - have the emulator execute the instruction that exited
- * @vcpu: the vCPU
- *
- * For what the CPU does not decode.  A task priority that falls is news to a
- * userspace irqchip, whichever instruction did it.
- */
-int mhv_exit_emulate(struct mhv_vcpu *vcpu)
+/* A task priority that fell is news to a userspace irqchip.  @r: what comes of the instruction. */
+static int tpr_fell(struct mhv_vcpu *vcpu, u64 old, int r)
 {
-	u64 cr8 = vcpu->cr8;
-	int r = mhv_emulate(vcpu, NULL, 0);
-
-	if (r == MHV_RESUME && !vcpu->lapic && vcpu->cr8 < cr8) {
+	if (r == MHV_RESUME && !vcpu->lapic && vcpu->cr8 < old) {
 		vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
 		return MHV_USER;
 	}
 	return r;
+}
+
+/**
+ * mhv_exit_emulate() - have the emulator execute the instruction that exited
+ * @vcpu: the vCPU
+ *
+ * For what the CPU does not decode.
+ */
+int mhv_exit_emulate(struct mhv_vcpu *vcpu)
+{
+	u64 cr8 = vcpu->cr8;
+
+	return tpr_fell(vcpu, cr8, mhv_emulate(vcpu, NULL, 0));
 }
 
 /**
@@ -503,36 +507,14 @@ int mhv_exit_emulate(struct mhv_vcpu *vcpu)
 int mhv_exit_cr_write(struct mhv_vcpu *vcpu, unsigned int cr, u64 val)
 {
 	u64 next, cr8 = vcpu->cr8;
-	int r;
 
 	if (!static_call(mhv_backend_next_rip)(vcpu, &next))
 		return MHV_RESUME;
 	if (!mhv_is_64bit_mode(vcpu))
 		val = (u32)val;
-	switch (cr) {
-	case 0:
-		r = mhv_set_cr0(vcpu, val);
-		break;
-	case 3:
-		r = mhv_set_cr3(vcpu, val);
-		break;
-	case 4:
-		r = mhv_set_cr4(vcpu, val);
-		break;
-	case 8:
-		r = mhv_set_cr8(vcpu, val);
-		break;
-	default:
-		return mhv_exit_undefined(vcpu);
-	}
-	if (r)
+	if (mhv_set_cr(vcpu, cr, val))
 		return general_protection(vcpu);
-	r = mhv_skip(vcpu, next);
-	if (r == MHV_RESUME && !vcpu->lapic && vcpu->cr8 < cr8) {
-		vcpu->run->exit_reason = KVM_EXIT_SET_TPR;
-		return MHV_USER;
-	}
-	return r;
+	return tpr_fell(vcpu, cr8, mhv_skip(vcpu, next));
 }
 
 /**
@@ -543,32 +525,11 @@ int mhv_exit_cr_write(struct mhv_vcpu *vcpu, unsigned int cr, u64 val)
  */
 int mhv_exit_cr_read(struct mhv_vcpu *vcpu, unsigned int cr, unsigned int gpr)
 {
-	struct mhv_state *state = &vcpu->state;
-	u64 next, val;
+	u64 next;
 
 	if (!static_call(mhv_backend_next_rip)(vcpu, &next))
 		return MHV_RESUME;
-	mhv_state_need(vcpu, MHV_G_CR);
-	switch (cr) {
-	case 0:
-		val = state->cr0;
-		break;
-	case 2:
-		val = state->cr2;
-		break;
-	case 3:
-		val = state->cr3;
-		break;
-	case 4:
-		val = state->cr4;
-		break;
-	case 8:
-		val = mhv_get_cr8(vcpu);
-		break;
-	default:
-		return mhv_exit_undefined(vcpu);
-	}
-	mhv_set_gpr(vcpu, gpr, val);
+	mhv_set_gpr(vcpu, gpr, mhv_get_cr(vcpu, cr));
 	return mhv_skip(vcpu, next);
 }
 

@@ -153,14 +153,8 @@ int mhv_set_cr0(struct mhv_vcpu *vcpu, u64 cr0)
 	return 0;
 }
 
-/**
- * mhv_set_cr3 - MOV to CR3
- * @vcpu: the vCPU
- * @cr3: the value; with PCIDs bit 63 says that no translation need go
- *
- * Return: 0, or 1: #GP, nothing is changed.
- */
-int mhv_set_cr3(struct mhv_vcpu *vcpu, u64 cr3)
+/* With PCIDs bit 63 says that no translation need go.  Returns 0, or 1: #GP. */
+static int set_cr3(struct mhv_vcpu *vcpu, u64 cr3)
 {
 	bool keep = false;
 
@@ -196,14 +190,7 @@ static bool cr4_change_valid(struct mhv_vcpu *vcpu, u64 old, u64 cr4)
 		vcpu->features & MHV_GUEST_PCID);
 }
 
-/**
- * mhv_set_cr4 - MOV to CR4, and what comes of it
- * @vcpu: the vCPU
- * @cr4: the value
- *
- * Return: 0, or 1: #GP, nothing is changed.
- */
-int mhv_set_cr4(struct mhv_vcpu *vcpu, u64 cr4)
+static int set_cr4(struct mhv_vcpu *vcpu, u64 cr4)
 {
 	u64 old;
 
@@ -250,6 +237,54 @@ int mhv_set_cr8(struct mhv_vcpu *vcpu, u64 cr8)
 u64 mhv_get_cr8(struct mhv_vcpu *vcpu)
 {
 	return vcpu->lapic ? mhv_lapic_get_tpr(vcpu) : vcpu->cr8;
+}
+
+/**
+ * mhv_set_cr - MOV to a control register, and what comes of it
+ * @vcpu: the vCPU
+ * @cr: which: 0, 2, 3, 4 or 8
+ * @val: the value
+ *
+ * Return: 0, or 1: #GP, nothing is changed.
+ */
+int mhv_set_cr(struct mhv_vcpu *vcpu, unsigned int cr, u64 val)
+{
+	switch (cr) {
+	case 0:
+		return mhv_set_cr0(vcpu, val);
+	case 2:
+		mhv_state_change(vcpu, MHV_G_CR);
+		vcpu->state.cr2 = val;
+		return 0;
+	case 3:
+		return set_cr3(vcpu, val);
+	case 4:
+		return set_cr4(vcpu, val);
+	default:
+		return mhv_set_cr8(vcpu, val);
+	}
+}
+
+/**
+ * mhv_get_cr - MOV from a control register
+ * @vcpu: the vCPU
+ * @cr: which: 0, 2, 3, 4 or 8
+ */
+u64 mhv_get_cr(struct mhv_vcpu *vcpu, unsigned int cr)
+{
+	mhv_state_need(vcpu, MHV_G_CR);
+	switch (cr) {
+	case 0:
+		return vcpu->state.cr0;
+	case 2:
+		return vcpu->state.cr2;
+	case 3:
+		return vcpu->state.cr3;
+	case 4:
+		return vcpu->state.cr4;
+	default:
+		return mhv_get_cr8(vcpu);
+	}
 }
 
 /* EFER bits that the CPU has and a guest can use. */

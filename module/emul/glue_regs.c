@@ -59,47 +59,6 @@ void glue_set_seg(struct emul_ctx *ctx, unsigned int sreg, const struct emul_seg
 		s->attr &= ~(u16)MHV_SEG_P;
 }
 
-static int get_cr(struct mhv_vcpu *vcpu, u32 index, u64 *value)
-{
-	mhv_state_need(vcpu, MHV_G_CR);
-	switch (index) {
-	case 0:
-		*value = vcpu->state.cr0;
-		return EMUL_OK;
-	case 2:
-		*value = vcpu->state.cr2;
-		return EMUL_OK;
-	case 3:
-		*value = vcpu->state.cr3;
-		return EMUL_OK;
-	case 4:
-		*value = vcpu->state.cr4;
-		return EMUL_OK;
-	case 8:
-		*value = mhv_get_cr8(vcpu);
-		return EMUL_OK;
-	}
-	return EMUL_UNHANDLEABLE;
-}
-
-static int set_cr(struct mhv_vcpu *vcpu, u32 index, u64 value)
-{
-	switch (index) {
-	case 0:
-		return mhv_set_cr0(vcpu, value);
-	case 2:
-		mhv_state_change(vcpu, MHV_G_CR);
-		vcpu->state.cr2 = value;
-		return 0;
-	case 3:
-		return mhv_set_cr3(vcpu, value);
-	case 4:
-		return mhv_set_cr4(vcpu, value);
-	default:
-		return mhv_set_cr8(vcpu, value);
-	}
-}
-
 int glue_get_reg(struct emul_ctx *ctx, enum emul_reg_class class, u32 index, u64 *value)
 {
 	struct mhv_emul *e = ctx->priv;
@@ -107,7 +66,8 @@ int glue_get_reg(struct emul_ctx *ctx, enum emul_reg_class class, u32 index, u64
 
 	switch (class) {
 	case EMUL_REG_CR:
-		return get_cr(vcpu, index, value);
+		*value = mhv_get_cr(vcpu, index);
+		return EMUL_OK;
 	case EMUL_REG_DR:
 		if (!mhv_dr_access(vcpu, &index)) {
 			e->queued = true;
@@ -137,7 +97,7 @@ int glue_set_reg(struct emul_ctx *ctx, enum emul_reg_class class, u32 index, u64
 
 	switch (class) {
 	case EMUL_REG_CR:
-		r = set_cr(vcpu, index, value);
+		r = mhv_set_cr(vcpu, index, value);
 		break;
 	case EMUL_REG_DR:
 		if (!mhv_dr_access(vcpu, &index)) {
