@@ -495,7 +495,7 @@ int mhv_exit_emulate(struct mhv_vcpu *vcpu)
 {
 	u64 cr8 = vcpu->cr8;
 
-	return tpr_fell(vcpu, cr8, mhv_emulate(vcpu, NULL, 0));
+	return tpr_fell(vcpu, cr8, mhv_emulate(vcpu));
 }
 
 /**
@@ -682,7 +682,7 @@ int mhv_user_pio(struct mhv_vcpu *vcpu, u16 port, unsigned int size,
 int mhv_exit_string_pio(struct mhv_vcpu *vcpu)
 {
 	vcpu->stat.io_exits++;
-	return mhv_emulate(vcpu, NULL, 0);
+	return mhv_emulate(vcpu);
 }
 
 /*
@@ -821,7 +821,7 @@ static int emulate_forced(struct mhv_vcpu *vcpu)
 	u64 linear, hit;
 
 	if (likely(!vcpu->dr_active))
-		return mhv_emulate(vcpu, NULL, 0);
+		return mhv_emulate(vcpu);
 	mhv_state_need(vcpu, MHV_G_DR | MHV_G_CODE | MHV_G_EFER);
 	linear = state->rip;
 	if (!(state->efer & EFER_LMA && state->seg[MHV_CS].attr & MHV_SEG_L))
@@ -829,7 +829,7 @@ static int emulate_forced(struct mhv_vcpu *vcpu)
 	hit = user ? code_breakpoints(vcpu->debug_dr, vcpu->debug_dr7, linear) :
 		     code_breakpoints(state->dr, state->dr7, linear);
 	if (!hit)
-		return mhv_emulate(vcpu, NULL, 0);
+		return mhv_emulate(vcpu);
 	if (user)
 		return debug_exit(vcpu, X86_TRAP_DB, hit | DR6_RESERVED);
 	mhv_queue_event(vcpu, &(struct mhv_event){

@@ -757,7 +757,7 @@ int mhv_user_pio(struct mhv_vcpu *vcpu, u16 port, unsigned int size,
 		 unsigned int count, bool in);
 
 /* ---- emul/glue.c, glue_mmio.c ---- */
-int mhv_emulate(struct mhv_vcpu *vcpu, const u8 *bytes, unsigned int nbytes);
+int mhv_emulate(struct mhv_vcpu *vcpu);
 int mhv_emulate_mmio(struct mhv_vcpu *vcpu, gpa_t gpa, u64 access,
 		     const u8 *bytes, unsigned int nbytes);
 bool mhv_emul_forced(struct mhv_vcpu *vcpu);

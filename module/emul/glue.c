@@ -221,10 +221,6 @@ static void load_ctx(struct mhv_emul *e)
 	ctx->efer = state->efer;
 	ctx->features = vcpu->emul_features;
 	ctx->cpl = mhv_cpl(vcpu);
-	ctx->stop = false;
-	ctx->more = false;
-	ctx->shadow = 0;
-	ctx->seg_cached = 0;
 	e->pos = 0;
 	e->nposted = 0;
 	e->next_posted = 0;
@@ -359,16 +355,24 @@ int glue_switch_task(struct mhv_emul *e, const struct emul_task *task, u64 next_
 	return r;
 }
 
-static int emulate(struct mhv_vcpu *vcpu, const u8 *bytes, unsigned int n)
+/**
+ * mhv_emulate() - execute the instruction at RIP
+ * @vcpu: the vCPU, within KVM_RUN
+ *
+ * Context: process, may sleep, vm->srcu not held.
+ * Return: MHV_RESUME or MHV_USER.
+ */
+int mhv_emulate(struct mhv_vcpu *vcpu)
 {
 	struct mhv_emul *e = vcpu->emul;
 	int idx, r;
 
 	vcpu->stat.emulations++;
+	e->hint_valid = false;
 	e->nlog = 0;
 	e->pio_answered = false;
 	idx = srcu_read_lock(&vcpu->vm->srcu);
-	r = glue_fetch_decode(e, bytes, n);
+	r = glue_fetch_decode(e, NULL, 0);
 	srcu_read_unlock(&vcpu->vm->srcu, idx);
 	if (r == EMUL_FAULT)
 		return MHV_RESUME;
@@ -377,21 +381,6 @@ static int emulate(struct mhv_vcpu *vcpu, const u8 *bytes, unsigned int n)
 	e->rip = vcpu->state.rip;
 	e->simple = false;
 	return glue_execute(e);
-}
-
-/**
- * mhv_emulate() - execute the instruction at RIP
- * @vcpu: the vCPU, within KVM_RUN
- * @bytes: the instruction if the CPU reported it, or NULL
- * @n: how many bytes of it
- *
- * Context: process, may sleep, vm->srcu not held.
- * Return: MHV_RESUME or MHV_USER.
- */
-int mhv_emulate(struct mhv_vcpu *vcpu, const u8 *bytes, unsigned int n)
-{
-	vcpu->emul->hint_valid = false;
-	return emulate(vcpu, bytes, n);
 }
 
 /**
