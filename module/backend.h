@@ -204,7 +204,7 @@ int mhv_exit_hypercall(struct mhv_vcpu *vcpu);
 int mhv_exit_exception(struct mhv_vcpu *vcpu, const struct mhv_event *ev);
 void mhv_exit_behind(struct mhv_vcpu *vcpu, u64 next);
 int mhv_exit_interrupt(struct mhv_vcpu *vcpu);	/* the host's, served by now */
-int mhv_exit_window(struct mhv_vcpu *vcpu, unsigned int which);
+int mhv_exit_window(struct mhv_vcpu *vcpu);
 int mhv_exit_tpr(struct mhv_vcpu *vcpu);
 int mhv_exit_pause(struct mhv_vcpu *vcpu);
 int mhv_exit_nop(struct mhv_vcpu *vcpu);	/* INVD, WBINVD */

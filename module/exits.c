@@ -891,9 +891,8 @@ int mhv_exit_interrupt(struct mhv_vcpu *vcpu)
 /**
  * mhv_exit_window() - an event that waited can be delivered now
  * @vcpu: the vCPU
- * @which: MHV_WINDOW_*
  */
-int mhv_exit_window(struct mhv_vcpu *vcpu, unsigned int which)
+int mhv_exit_window(struct mhv_vcpu *vcpu)
 {
 	vcpu->stat.irq_window_exits++;
 	mhv_request(vcpu, MHV_REQ_EVENT);

@@ -184,11 +184,6 @@ static int exit_nmi(struct mhv_vcpu *vcpu)
 	return exit_host(vcpu);
 }
 
-static int exit_vintr(struct mhv_vcpu *vcpu)
-{
-	return mhv_exit_window(vcpu, MHV_WINDOW_INTR);
-}
-
 /*
  * NMIs stay masked until the IRET has been executed, and the intercept comes
  * before it: note where it is.  svm_run() sees RIP move on.
@@ -253,7 +248,7 @@ static const struct svm_exit svm_exits[] = {
 	[SVM_EXIT_SMI]		= { "smi", exit_host },
 	[SVM_EXIT_INIT]		= { "init", exit_host },
 	[SVM_EXIT_TASK_SWITCH]	= { "task_switch", exit_task_switch },
-	[SVM_EXIT_VINTR]	= { "vintr", exit_vintr },
+	[SVM_EXIT_VINTR]	= { "vintr", mhv_exit_window },
 	[SVM_EXIT_CR0_SEL_WRITE] = { "cr0_sel_write", exit_cr },
 	[SVM_EXIT_RDPMC]	= { "rdpmc", mhv_exit_emulate },
 	[SVM_EXIT_CPUID]	= { "cpuid", mhv_exit_cpuid, { 0xa20f, 2 } },

@@ -192,16 +192,6 @@ static int exit_host(struct mhv_vcpu *vcpu)
 	return MHV_RESUME;
 }
 
-static int exit_interrupt_window(struct mhv_vcpu *vcpu)
-{
-	return mhv_exit_window(vcpu, MHV_WINDOW_INTR);
-}
-
-static int exit_nmi_window(struct mhv_vcpu *vcpu)
-{
-	return mhv_exit_window(vcpu, MHV_WINDOW_NMI);
-}
-
 /*
  * The CPU always leaves task switches to us.  The qualification has selector
  * and reason.  An instruction is behind it unless an event was
@@ -239,8 +229,8 @@ static const struct vmx_exit vmx_exits[] = {
 	[EXIT_REASON_TRIPLE_FAULT]	= { "shutdown", mhv_exit_shutdown },
 	[EXIT_REASON_INIT_SIGNAL]	= { "init", exit_host },
 	[EXIT_REASON_SIPI_SIGNAL]	= { "sipi", exit_host },
-	[EXIT_REASON_INTERRUPT_WINDOW]	= { "interrupt_window", exit_interrupt_window },
-	[EXIT_REASON_NMI_WINDOW]	= { "nmi_window", exit_nmi_window },
+	[EXIT_REASON_INTERRUPT_WINDOW]	= { "interrupt_window", mhv_exit_window },
+	[EXIT_REASON_NMI_WINDOW]	= { "nmi_window", mhv_exit_window },
 	[EXIT_REASON_TASK_SWITCH]	= { "task_switch", exit_task_switch },
 	[EXIT_REASON_CPUID]		= { "cpuid", mhv_exit_cpuid },
 	[EXIT_REASON_HLT]		= { "hlt", mhv_exit_hlt },
