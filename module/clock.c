@@ -374,13 +374,8 @@ static u64 clock_at(const struct mhv_vm_clock *clock, const struct clock_pair *n
 	       pvclock_scale_delta(now->tsc - clock->master_tsc, mul, shift);
 }
 
-/**
- * mhv_vm_clock_ns - the VM's clock, in ns
- * @vm: the VM
- *
- * Context: any but NMI.
- */
-u64 mhv_vm_clock_ns(struct mhv_vm *vm)
+/* The VM's clock, in ns. */
+static u64 vm_clock_ns(struct mhv_vm *vm)
 {
 	struct clock_pair now;
 	unsigned long flags;
@@ -643,7 +638,7 @@ void mhv_wall_clock_set(struct mhv_vm *vm, u64 gpa)
 	if (mhv_gmem_write(vm, gpa, &version, sizeof(version)))
 		goto out;
 	smp_wmb();	/* pairs with the guest's reading of version, data, version */
-	ns = ktime_get_real_ns() - mhv_vm_clock_ns(vm);
+	ns = ktime_get_real_ns() - vm_clock_ns(vm);
 	wall.sec = div_u64_rem(ns, NSEC_PER_SEC, &nsec);
 	wall.nsec = nsec;
 	wall.version = version;

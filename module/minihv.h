@@ -713,7 +713,6 @@ u64 mhv_guest_tsc(struct mhv_vcpu *vcpu, u64 host_tsc);
 void mhv_tsc_write(struct mhv_vcpu *vcpu, u64 val, bool host);
 void mhv_tsc_set_offset(struct mhv_vcpu *vcpu, u64 offset);
 void mhv_tsc_adjust(struct mhv_vcpu *vcpu, s64 delta);
-u64 mhv_vm_clock_ns(struct mhv_vm *vm);
 int mhv_get_clock(struct mhv_vm *vm, struct kvm_clock_data *data);
 int mhv_set_clock(struct mhv_vm *vm, const struct kvm_clock_data *data);
 int mhv_set_tsc_khz(struct mhv_vcpu *vcpu, u32 khz);
@@ -773,8 +772,6 @@ void mhv_run_forget(struct mhv_vcpu *vcpu);
 struct mhv_vcpu *mhv_loaded_vcpu(void);
 void mhv_run_setup(void);
 void mhv_deliver_payload(struct mhv_vcpu *vcpu, struct mhv_event *ev);
-bool mhv_interrupts_allowed(struct mhv_vcpu *vcpu);
-bool mhv_ready_for_injection(struct mhv_vcpu *vcpu);
 
 /* ---- vcpu.c, vm.c, main.c ---- */
 int mhv_sync_regs_in(struct mhv_vcpu *vcpu);

@@ -147,27 +147,21 @@ static bool full_chip(struct mhv_vcpu *vcpu)
 	return vcpu->vm->irqchip.mode == MHV_IRQCHIP_FULL;
 }
 
-/**
- * mhv_interrupts_allowed() - would the guest take an interrupt now?
- * @vcpu: the vCPU, loaded
- *
- * Whether a debugger blocks them is not asked: one that may not be delivered ends a halt all
- * the same, or a step out of HLT would never end.
+/*
+ * Would the guest take an interrupt now?  Whether a debugger blocks them is not asked: one that
+ * may not be delivered ends a halt all the same, or a step out of HLT would never end.
  */
-bool mhv_interrupts_allowed(struct mhv_vcpu *vcpu)
+static bool interrupts_allowed(struct mhv_vcpu *vcpu)
 {
 	mhv_state_need(vcpu, MHV_G_RIP_FLAGS | MHV_G_INTR);
 	return (vcpu->state.rflags & X86_EFLAGS_IF) && !vcpu->state.shadow;
 }
 
-/**
- * mhv_ready_for_injection() - may userspace inject an interrupt now?
- * @vcpu: the vCPU, loaded; without a PIC in the kernel
- */
-bool mhv_ready_for_injection(struct mhv_vcpu *vcpu)
+/* May userspace, which has the PIC, inject an interrupt now? */
+static bool ready_for_injection(struct mhv_vcpu *vcpu)
 {
 	return !vcpu->reinject.type && !vcpu->exception.type && vcpu->extint < 0 &&
-	       mhv_interrupts_allowed(vcpu) &&
+	       interrupts_allowed(vcpu) &&
 	       (!vcpu->lapic || mhv_lapic_accepts_extint(vcpu));
 }
 
@@ -325,7 +319,7 @@ static void choose_event(struct mhv_vcpu *vcpu)
 	if (has_interrupt(vcpu)) {
 		int vector = -1;
 
-		if (!done && mhv_interrupts_allowed(vcpu))
+		if (!done && interrupts_allowed(vcpu))
 			vector = take_interrupt(vcpu);
 		if (vector >= 0) {
 			ev.type = MHV_EV_INTR;
@@ -367,12 +361,6 @@ static void sync_tpr(struct mhv_vcpu *vcpu)
 
 /* ---- requests ---- */
 
-static int triple_fault(struct mhv_vcpu *vcpu)
-{
-	vcpu->run->exit_reason = KVM_EXIT_SHUTDOWN;
-	return MHV_USER;
-}
-
 /* Those that may sleep or leave; MHV_REQ_EVENT waits for interrupts off. */
 static int serve_requests(struct mhv_vcpu *vcpu)
 {
@@ -384,7 +372,7 @@ static int serve_requests(struct mhv_vcpu *vcpu)
 		return MHV_USER;
 	}
 	if (mhv_take_request(vcpu, MHV_REQ_TRIPLE_FAULT))
-		return triple_fault(vcpu);
+		return mhv_exit_shutdown(vcpu);
 	if (mhv_take_request(vcpu, MHV_REQ_TPR_ACCESS)) {
 		vcpu->run->exit_reason = KVM_EXIT_TPR_ACCESS;
 		vcpu->run->tpr_access.rip = vcpu->vapic.tpr_rip;
@@ -674,7 +662,7 @@ static bool has_work(struct mhv_vcpu *vcpu)
 		return true;
 	if ((vcpu->nmi_pending || atomic_read(&vcpu->nmi_queued)) && nmi_allowed(vcpu))
 		return true;
-	return has_interrupt(vcpu) && mhv_interrupts_allowed(vcpu);
+	return has_interrupt(vcpu) && interrupts_allowed(vcpu);
 }
 
 /* Sleep until there is work, a signal, or the VM dies. */
@@ -715,7 +703,7 @@ static int halted(struct mhv_vcpu *vcpu)
 static bool wants_window(struct mhv_vcpu *vcpu)
 {
 	return vcpu->run->request_interrupt_window && !full_chip(vcpu) &&
-	       mhv_ready_for_injection(vcpu);
+	       ready_for_injection(vcpu);
 }
 
 static int run_loop(struct mhv_vcpu *vcpu)
@@ -790,8 +778,7 @@ static void fill_run(struct mhv_vcpu *vcpu)
 	run->if_flag = !!(vcpu->state.rflags & X86_EFLAGS_IF);
 	run->cr8 = mhv_get_cr8(vcpu);
 	run->apic_base = vcpu->apic_base;
-	run->ready_for_interrupt_injection = full_chip(vcpu) ||
-					     mhv_ready_for_injection(vcpu);
+	run->ready_for_interrupt_injection = full_chip(vcpu) || ready_for_injection(vcpu);
 	mhv_sync_regs_out(vcpu);
 }
 

@@ -97,7 +97,6 @@ struct emul_seg {
 #define EMUL_SEG_S		0x00010
 #define EMUL_SEG_DPL_SHIFT	5
 #define EMUL_SEG_P		0x00080
-#define EMUL_SEG_AVL		0x01000
 #define EMUL_SEG_L		0x02000
 #define EMUL_SEG_DB		0x04000
 #define EMUL_SEG_G		0x08000

@@ -220,7 +220,6 @@ u8 mhv_lapic_tpr_threshold(struct mhv_vcpu *vcpu);
 void mhv_lapic_ack(struct mhv_vcpu *vcpu, u8 vector);	/* IRR -> ISR */
 /* Does LINT0 (or a disabled LAPIC) let the PIC's interrupt through here? */
 bool mhv_lapic_accepts_extint(struct mhv_vcpu *vcpu);
-bool mhv_lapic_enabled(struct mhv_vcpu *vcpu);		/* globally, by APIC_BASE */
 u8 mhv_lapic_get_tpr(struct mhv_vcpu *vcpu);		/* CR8: 0 to 15 */
 void mhv_lapic_set_tpr(struct mhv_vcpu *vcpu, u8 cr8);
 /* IA32_APIC_BASE was validated by the core: follow it. */

@@ -722,15 +722,6 @@ void mhv_lapic_set_tpr(struct mhv_vcpu *vcpu, u8 cr8)
 }
 
 /**
- * mhv_lapic_enabled - is it, by IA32_APIC_BASE?
- * @vcpu: the vCPU
- */
-bool mhv_lapic_enabled(struct mhv_vcpu *vcpu)
-{
-	return vcpu->lapic->hw_enabled;
-}
-
-/**
  * mhv_lapic_accepts_extint - does the PIC's INTR reach this vCPU?
  * @vcpu: the vCPU
  *

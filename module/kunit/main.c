@@ -39,7 +39,7 @@ struct mhv_backend mhv_kunit_backend = {
 		.spec_ctrl = true,
 		.pte = {
 			.present = BIT(0), .write = BIT(1), .user = BIT(2), .accessed = BIT(5),
-			.dirty = BIT(6), .huge = BIT(7), .nx = BIT_ULL(63),
+			.dirty = BIT(6), .huge = BIT(7),
 			.memtype_mmio = BIT(3) | BIT(4),
 		},
 	},

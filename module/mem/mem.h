@@ -179,7 +179,6 @@ int mhv_gmem_cmpxchg(struct mhv_vm *vm, gpa_t gpa, void *old, const void *new,
  * @present: bits that a present entry has
  * @write: writable
  * @exec: set to allow execution (0 if there is none)
- * @nx: set to forbid it (0 if there is none)
  * @user: set in every entry where the hardware wants it (0 if not)
  * @accessed: the accessed bit (0 if there is none)
  * @dirty: the dirty bit (0 if there is none)
@@ -193,7 +192,6 @@ struct mhv_pte_format {
 	u64 present;
 	u64 write;
 	u64 exec;
-	u64 nx;
 	u64 user;
 	u64 accessed;
 	u64 dirty;
