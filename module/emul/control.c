@@ -167,7 +167,7 @@ int em_pushf(struct emul_ctx *ctx)
 }
 
 /*
- * Who may change IF and IOPL (APM vol. 3 "POPF"):
+ * The flags that POPF may set, and IRET (APM vol. 3 "POPF"):
  *
  * mode			IF		IOPL
  * real, CPL 0		yes		yes
@@ -175,7 +175,7 @@ int em_pushf(struct emul_ctx *ctx)
  * VM86, IOPL 3		yes		no
  * else			no		no
  */
-static u64 popf_mask(const struct emul_ctx *ctx)
+u64 emul_popf_mask(const struct emul_ctx *ctx)
 {
 	unsigned int iopl = (ctx->rflags & FLAG_IOPL) >> FLAG_IOPL_SHIFT;
 	u64 mask = FLAGS_ARITH | FLAG_TF | FLAG_DF | FLAG_NT;
@@ -195,7 +195,7 @@ static u64 popf_mask(const struct emul_ctx *ctx)
 
 int em_popf(struct emul_ctx *ctx)
 {
-	u64 mask = popf_mask(ctx), val;
+	u64 mask = emul_popf_mask(ctx), val;
 	int r;
 
 	if (vm86_virtual(ctx) && vme_refuses(ctx))

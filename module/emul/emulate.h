@@ -485,31 +485,6 @@ struct emul_task {
 int emul_task_switch(struct emul_ctx *ctx, const struct emul_task *task, u64 next_rip);
 
 /**
- * emul_effective() - effective address of a memory operand (offset in its segment)
- * @ctx: with gpr, rip and insn
- * @mem: usually &ctx->insn.mem
- *
- * Return: the offset, wrapped at the address size.
- */
-u64 emul_effective(const struct emul_ctx *ctx, const struct emul_mem *mem);
-
-/**
- * emul_linear() - linear address of an access, with the segment's checks
- * @ctx: with registers, mode, cpl
- * @seg: enum emul_sreg
- * @offset: in that segment
- * @len: bytes to be accessed; 0 checks nothing (INVLPG)
- * @access: EMUL_ACC_*
- * @linear: result
- *
- * Limits, types, null selectors, canonical form, alignment if it is checked.
- *
- * Return: EMUL_OK or EMUL_FAULT (#GP, #SS or #AC).
- */
-int emul_linear(struct emul_ctx *ctx, unsigned int seg, u64 offset, unsigned int len,
-		unsigned int access, u64 *linear);
-
-/**
  * emul_fault() - note an exception
  * @ctx: context
  * @vector: without an error code for 0-7, 9, 16, 18-20; with @error_code otherwise

@@ -144,6 +144,9 @@ extern const struct emul_opcode emul_map_0f3a[256];
 enum { OPD_NONE, OPD_REG, OPD_MEM, OPD_IMM };
 
 /* memory.c: registers, segments, memory */
+u64 emul_effective(const struct emul_ctx *ctx, const struct emul_mem *mem);
+int emul_linear(struct emul_ctx *ctx, unsigned int seg, u64 offset, unsigned int len,
+		unsigned int access, u64 *linear);
 int emul_read(struct emul_ctx *ctx, u64 linear, void *data, unsigned int len,
 	      unsigned int access);
 int emul_write(struct emul_ctx *ctx, u64 linear, const void *data, unsigned int len,
@@ -178,6 +181,7 @@ int emul_pop(struct emul_ctx *ctx, u64 *val, unsigned int bytes);
 int emul_peek(struct emul_ctx *ctx, u64 skip, u64 *val, unsigned int bytes);
 int emul_probe_stack(struct emul_ctx *ctx, unsigned int below, unsigned int bytes);
 int emul_jump(struct emul_ctx *ctx, u64 target, unsigned int bytes);
+u64 emul_popf_mask(const struct emul_ctx *ctx);
 
 /* Selectors, and types of system descriptors (attr's type with S clear). */
 #define SEL_RPL		3u

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * The emulator's registers, segments, linear addresses, memory accesses and faults.
- * Entered from the handlers; emul_linear() and emul_effective() from emul/glue.c as well.
+ * Entered from the handlers.
  * No locks: see emulate.h.
  * AMD APM vol. 2 "Segmented Virtual Memory"; Intel SDM vol. 3 "Protected-Mode Memory Management".
  */
@@ -104,6 +104,7 @@ void emul_seg_update(struct emul_ctx *ctx, unsigned int sreg, const struct emul_
 	ctx->seg_dirty |= 1 << sreg;
 }
 
+/* The offset in its segment, wrapped at the address size. */
 u64 emul_effective(const struct emul_ctx *ctx, const struct emul_mem *mem)
 {
 	u64 ea = mem->disp;
@@ -157,6 +158,10 @@ static bool misaligned(const struct emul_ctx *ctx, u64 linear, unsigned int len,
 	return !(access & EMUL_ACC_SYSTEM) && len <= 32 && !(len & (len - 1)) && linear & (len - 1);
 }
 
+/*
+ * Limits, types, null selectors, canonical form, alignment if it is checked; @len 0 checks
+ * nothing (INVLPG).
+ */
 int emul_linear(struct emul_ctx *ctx, unsigned int seg, u64 offset, unsigned int len,
 		unsigned int access, u64 *linear)
 {

@@ -230,53 +230,52 @@ int em_load_far_ptr(struct emul_ctx *ctx)
 	return r;
 }
 
+/* The descriptor of an LDT or a TSS, of one of @types. */
+static int read_system(struct emul_ctx *ctx, u16 sel, u32 types, struct emul_seg *s, u64 *where)
+{
+	int r;
+
+	if (sel & SEL_TI)
+		return emul_sel_fault(ctx, VEC_GP, sel);
+	r = emul_read_descriptor(ctx, sel, s, where, VEC_GP);
+	if (r)
+		return r;
+	if (s->attr & EMUL_SEG_S || !(types >> (s->attr & EMUL_SEG_TYPE) & 1))
+		return emul_sel_fault(ctx, VEC_GP, sel);
+	if (!(s->attr & EMUL_SEG_P))
+		return emul_sel_fault(ctx, VEC_NP, sel);
+	if (emul_lma(ctx) && !emul_canonical(ctx, s->base))
+		return emul_sel_fault(ctx, VEC_GP, sel);
+	return EMUL_OK;
+}
+
 int em_lldt(struct emul_ctx *ctx)
 {
 	u16 sel = ctx->src.val;
 	struct emul_seg s = { .sel = sel, .attr = EMUL_SEG_UNUSABLE };
+	int r = EMUL_OK;
 	u64 where;
-	int r;
 
-	if (sel & ~SEL_RPL) {
-		if (sel & SEL_TI)
-			return emul_sel_fault(ctx, VEC_GP, sel);
-		r = emul_read_descriptor(ctx, sel, &s, &where, VEC_GP);
-		if (r)
-			return r;
-		if ((s.attr & (EMUL_SEG_S | EMUL_SEG_TYPE)) != TYPE_LDT)
-			return emul_sel_fault(ctx, VEC_GP, sel);
-		if (!(s.attr & EMUL_SEG_P))
-			return emul_sel_fault(ctx, VEC_NP, sel);
-		if (emul_lma(ctx) && !emul_canonical(ctx, s.base))
-			return emul_sel_fault(ctx, VEC_GP, sel);
-	}
-	emul_seg_update(ctx, EMUL_LDTR, &s);
-	return EMUL_OK;
+	if (sel & ~SEL_RPL)
+		r = read_system(ctx, sel, 1 << TYPE_LDT, &s, &where);
+	if (!r)
+		emul_seg_update(ctx, EMUL_LDTR, &s);
+	return r;
 }
 
 int em_ltr(struct emul_ctx *ctx)
 {
+	u32 types = 1 << TYPE_TSS | (emul_lma(ctx) ? 0 : 1 << TYPE_TSS16);
 	u16 sel = ctx->src.val;
 	struct emul_seg s;
-	unsigned int type;
 	u64 where;
 	int r;
 
 	if (!(sel & ~SEL_RPL))
 		return emul_gp(ctx, 0);
-	if (sel & SEL_TI)
-		return emul_sel_fault(ctx, VEC_GP, sel);
-	r = emul_read_descriptor(ctx, sel, &s, &where, VEC_GP);
-	if (r)
-		return r;
-	type = s.attr & (EMUL_SEG_S | EMUL_SEG_TYPE);
-	if (type != TYPE_TSS && (type != TYPE_TSS16 || emul_lma(ctx)))
-		return emul_sel_fault(ctx, VEC_GP, sel);
-	if (!(s.attr & EMUL_SEG_P))
-		return emul_sel_fault(ctx, VEC_NP, sel);
-	if (emul_lma(ctx) && !emul_canonical(ctx, s.base))
-		return emul_sel_fault(ctx, VEC_GP, sel);
-	r = emul_mark_descriptor(ctx, &s, where, TSS_BUSY);
+	r = read_system(ctx, sel, types, &s, &where);
+	if (!r)
+		r = emul_mark_descriptor(ctx, &s, where, TSS_BUSY);
 	if (!r)
 		emul_seg_update(ctx, EMUL_TR, &s);
 	return r;
@@ -353,29 +352,32 @@ int em_verr(struct emul_ctx *ctx)
 #define LAR_TYPES	(LSL_TYPES | 0x1030u)	/* gates for calls and tasks */
 #define LONG_TYPES	0x1a04u
 
-static bool known_type(const struct emul_ctx *ctx, const struct emul_seg *s, u32 types)
+/* May LAR or LSL, which know @types, tell of the descriptor?  Then ZF is set. */
+static int ask_about(struct emul_ctx *ctx, u32 types, struct emul_seg *s, u64 *where)
 {
-	if (s->attr & EMUL_SEG_S)
-		return true;
+	bool found;
+	int r = ask(ctx, s, where, &found);
+
 	if (emul_lma(ctx))
 		types &= LONG_TYPES;
-	return types >> (s->attr & EMUL_SEG_TYPE) & 1;
+	if (!r && found && (s->attr & EMUL_SEG_S || types >> (s->attr & EMUL_SEG_TYPE) & 1) &&
+	    privileged_for(ctx, s))
+		ctx->rflags |= FLAG_ZF;
+	else
+		ctx->dst.kind = OPD_NONE;
+	return r;
 }
 
 int em_lar(struct emul_ctx *ctx)
 {
 	struct emul_seg s;
-	bool found;
-	u32 high;
 	u64 where;
-	int r = ask(ctx, &s, &where, &found);
+	u32 high;
+	int r = ask_about(ctx, LAR_TYPES, &s, &where);
 
-	if (!r && found && known_type(ctx, &s, LAR_TYPES) && privileged_for(ctx, &s)) {
+	if (ctx->rflags & FLAG_ZF) {
 		r = emul_read(ctx, where + 4, &high, 4, EMUL_ACC_SYSTEM);
-		ctx->rflags |= FLAG_ZF;
 		ctx->dst.val = high & 0xffff00;
-	} else {
-		ctx->dst.kind = OPD_NONE;
 	}
 	return r;
 }
@@ -383,15 +385,10 @@ int em_lar(struct emul_ctx *ctx)
 int em_lsl(struct emul_ctx *ctx)
 {
 	struct emul_seg s;
-	bool found;
 	u64 where;
-	int r = ask(ctx, &s, &where, &found);
+	int r = ask_about(ctx, LSL_TYPES, &s, &where);
 
-	if (!r && found && known_type(ctx, &s, LSL_TYPES) && privileged_for(ctx, &s)) {
-		ctx->rflags |= FLAG_ZF;
+	if (ctx->rflags & FLAG_ZF)
 		ctx->dst.val = s.limit;
-	} else {
-		ctx->dst.kind = OPD_NONE;
-	}
 	return r;
 }

@@ -182,17 +182,12 @@ int em_ret_far(struct emul_ctx *ctx)
 /* The flags that IRET may set, with VM left alone. */
 static u64 iret_mask(const struct emul_ctx *ctx)
 {
-	unsigned int iopl = (ctx->rflags & FLAG_IOPL) >> FLAG_IOPL_SHIFT;
-	u64 mask = FLAGS_ARITH | FLAG_TF | FLAG_DF | FLAG_NT;
+	u64 mask = emul_popf_mask(ctx);
 
 	if (ctx->insn.op_bytes > 2)
-		mask |= FLAG_RF | FLAG_AC | FLAG_ID;
+		mask |= FLAG_RF;
 	if (ctx->insn.op_bytes > 2 && emul_protected(ctx) && ctx->cpl == 0)
 		mask |= FLAG_VIF | FLAG_VIP;
-	if (ctx->mode == EMUL_MODE_REAL || ctx->cpl == 0)
-		mask |= FLAG_IOPL;
-	if (ctx->mode == EMUL_MODE_REAL || ctx->cpl <= iopl)
-		mask |= FLAG_IF;
 	return mask;
 }
 
