@@ -72,48 +72,43 @@ static __always_inline void vmx_vmxoff(void)
 	asm volatile("1: vmxoff\n2:" _ASM_EXTABLE(1b, 2b) : : : "cc", "memory");
 }
 
+/* An instruction that leaves CF or ZF set where it fails. */
+#define VMX_INSN(name, operands, ...)						\
+do {										\
+	bool bad;								\
+										\
+	asm volatile("1: " name " " operands "\n2:" _ASM_EXTABLE(1b, 2b)		\
+		     : "=@ccbe" (bad) : __VA_ARGS__ : "memory");		\
+	if (unlikely(bad))							\
+		vmx_insn_error(name);						\
+} while (0)
+
 static __always_inline void vmx_vmclear(void *vmcs)
 {
 	u64 pa = __pa(vmcs);
-	bool bad;
 
-	asm volatile("1: vmclear %[pa]\n2:" _ASM_EXTABLE(1b, 2b)
-		     : "=@ccbe" (bad) : [pa] "m" (pa) : "memory");
-	if (unlikely(bad))
-		vmx_insn_error("VMCLEAR");
+	VMX_INSN("VMCLEAR", "%[pa]", [pa] "m" (pa));
 }
 
 static __always_inline void vmx_vmptrld(void *vmcs)
 {
 	u64 pa = __pa(vmcs);
-	bool bad;
 
-	asm volatile("1: vmptrld %[pa]\n2:" _ASM_EXTABLE(1b, 2b)
-		     : "=@ccbe" (bad) : [pa] "m" (pa) : "memory");
-	if (unlikely(bad))
-		vmx_insn_error("VMPTRLD");
+	VMX_INSN("VMPTRLD", "%[pa]", [pa] "m" (pa));
 }
 
 static __always_inline void vmx_invept(unsigned long type, u64 eptp)
 {
 	struct { u64 eptp, zero; } operand = { eptp, 0 };
-	bool bad;
 
-	asm volatile("1: invept %[operand], %[type]\n2:" _ASM_EXTABLE(1b, 2b)
-		     : "=@ccbe" (bad) : [operand] "m" (operand), [type] "r" (type) : "memory");
-	if (unlikely(bad))
-		vmx_insn_error("INVEPT");
+	VMX_INSN("INVEPT", "%[operand], %[type]", [operand] "m" (operand), [type] "r" (type));
 }
 
 static __always_inline void vmx_invvpid(unsigned long type, u16 vpid)
 {
 	struct { u64 vpid, linear; } operand = { vpid, 0 };
-	bool bad;
 
-	asm volatile("1: invvpid %[operand], %[type]\n2:" _ASM_EXTABLE(1b, 2b)
-		     : "=@ccbe" (bad) : [operand] "m" (operand), [type] "r" (type) : "memory");
-	if (unlikely(bad))
-		vmx_insn_error("INVVPID");
+	VMX_INSN("INVVPID", "%[operand], %[type]", [operand] "m" (operand), [type] "r" (type));
 }
 
 /* Those whose value the VMCS switches, or vcpu_load() and vcpu_put(): no need to exit. */
