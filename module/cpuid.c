@@ -486,6 +486,21 @@ u64 mhv_host_xcr0(void)
 	return host_xcr0;
 }
 
+static int copy_entries(struct kvm_cpuid2 __user *user, const struct kvm_cpuid_entry2 *entries,
+			u32 nr)
+{
+	u32 nent;
+
+	if (get_user(nent, &user->nent))
+		return -EFAULT;
+	if (nent < nr)
+		return -E2BIG;
+	if (copy_to_user(user->entries, entries, nr * sizeof(*entries)) ||
+	    put_user(nr, &user->nent))
+		return -EFAULT;
+	return 0;
+}
+
 /**
  * mhv_cpuid_supported - KVM_GET_SUPPORTED_CPUID
  * @user: nent, and room for that many entries
@@ -496,16 +511,7 @@ u64 mhv_host_xcr0(void)
  */
 int mhv_cpuid_supported(struct kvm_cpuid2 __user *user)
 {
-	u32 nent;
-
-	if (get_user(nent, &user->nent))
-		return -EFAULT;
-	if (nent < nr_supported)
-		return -E2BIG;
-	if (copy_to_user(user->entries, supported, nr_supported * sizeof(supported[0])) ||
-	    put_user(nr_supported, &user->nent))
-		return -EFAULT;
-	return 0;
+	return copy_entries(user, supported, nr_supported);
 }
 
 /* Does the host's offer have this bit? */
@@ -549,11 +555,6 @@ static __always_inline struct kvm_cpuid_entry2 *find_inline(struct mhv_vcpu *vcp
 	return NULL;
 }
 
-static struct kvm_cpuid_entry2 *vcpu_find(struct mhv_vcpu *vcpu, u32 leaf, u32 sub)
-{
-	return find_inline(vcpu, leaf, sub);
-}
-
 /**
  * mhv_cpuid_find - a vCPU's CPUID entry
  * @vcpu: the vCPU
@@ -563,9 +564,9 @@ static struct kvm_cpuid_entry2 *vcpu_find(struct mhv_vcpu *vcpu, u32 leaf, u32 s
  * Context: vcpu->mutex held.
  * Return: the entry, or NULL.
  */
-const struct kvm_cpuid_entry2 *mhv_cpuid_find(struct mhv_vcpu *vcpu, u32 leaf, u32 sub)
+struct kvm_cpuid_entry2 *mhv_cpuid_find(struct mhv_vcpu *vcpu, u32 leaf, u32 sub)
 {
-	return vcpu_find(vcpu, leaf, sub);
+	return find_inline(vcpu, leaf, sub);
 }
 
 static bool is_vendor(const struct kvm_cpuid_entry2 *e, const char *name)
@@ -580,20 +581,20 @@ static bool is_vendor(const struct kvm_cpuid_entry2 *e, const char *name)
  */
 static const struct kvm_cpuid_entry2 *out_of_range(struct mhv_vcpu *vcpu, u32 *leaf, u32 sub)
 {
-	const struct kvm_cpuid_entry2 *basic = vcpu_find(vcpu, 0, 0), *class;
+	const struct kvm_cpuid_entry2 *basic = mhv_cpuid_find(vcpu, 0, 0), *class;
 
 	if (!basic || vcpu->features & MHV_GUEST_AMD)
 		return NULL;
 	if (*leaf >= 0x40000000 && *leaf <= 0x4fffffff)
-		class = vcpu_find(vcpu, *leaf & 0xffffff00, 0);
+		class = mhv_cpuid_find(vcpu, *leaf & 0xffffff00, 0);
 	else if (*leaf >= 0xc0000000)
-		class = vcpu_find(vcpu, 0xc0000000, 0);
+		class = mhv_cpuid_find(vcpu, 0xc0000000, 0);
 	else
-		class = vcpu_find(vcpu, *leaf & 0x80000000, 0);
+		class = mhv_cpuid_find(vcpu, *leaf & 0x80000000, 0);
 	if (class && *leaf <= class->eax)
 		return NULL;
 	*leaf = basic->eax;
-	return vcpu_find(vcpu, *leaf, sub);
+	return mhv_cpuid_find(vcpu, *leaf, sub);
 }
 
 /* What a leaf or sub-leaf reads as that userspace has not set. */
@@ -613,7 +614,7 @@ static noinline void cpuid_absent(struct mhv_vcpu *vcpu, u32 *eax, u32 *ebx, u32
 	 * Topology leaves: past the last level, CL still is the sub-leaf and
 	 * EDX the x2APIC id.  Sub-leaf 1 exists if the leaf is implemented.
 	 */
-	e = vcpu_find(vcpu, leaf, 1);
+	e = mhv_cpuid_find(vcpu, leaf, 1);
 	if (e) {
 		*ecx = sub & 0xff;
 		*edx = e->edx;
@@ -662,7 +663,7 @@ void mhv_cpuid_runtime(struct mhv_vcpu *vcpu)
 {
 	struct kvm_cpuid_entry2 *e;
 
-	e = vcpu_find(vcpu, 1, 0);
+	e = mhv_cpuid_find(vcpu, 1, 0);
 	if (e) {
 		mhv_state_need(vcpu, MHV_G_CR);
 		if (boot_cpu_has(X86_FEATURE_XSAVE))
@@ -673,13 +674,13 @@ void mhv_cpuid_runtime(struct mhv_vcpu *vcpu)
 				   vcpu->misc_enable & MSR_IA32_MISC_ENABLE_MWAIT);
 	}
 	/* Nobody wakes a vCPU whose HLT does not exit. */
-	e = vcpu_find(vcpu, KVM_CPUID_FEATURES, 0);
+	e = mhv_cpuid_find(vcpu, KVM_CPUID_FEATURES, 0);
 	if (e && vcpu->vm->disabled_exits & KVM_X86_DISABLE_EXITS_HLT)
 		e->eax &= ~BIT(KVM_FEATURE_PV_UNHALT);
-	e = vcpu_find(vcpu, 0xd, 0);
+	e = mhv_cpuid_find(vcpu, 0xd, 0);
 	if (e)
 		e->ebx = xstate_size(vcpu->xcr0, false);
-	e = vcpu_find(vcpu, 0xd, 1);
+	e = mhv_cpuid_find(vcpu, 0xd, 1);
 	if (e && e->eax & (F(XSAVES) | F(XSAVEC)))
 		e->ebx = xstate_size(vcpu->xcr0, true);
 }
@@ -733,7 +734,7 @@ static const struct {
 
 static bool guest_has(struct mhv_vcpu *vcpu, u32 leaf, unsigned int reg, u32 mask)
 {
-	const struct kvm_cpuid_entry2 *e = vcpu_find(vcpu, leaf, 0);
+	const struct kvm_cpuid_entry2 *e = mhv_cpuid_find(vcpu, leaf, 0);
 	const u32 regs[4] = { e ? e->eax : 0, e ? e->ebx : 0, e ? e->ecx : 0, e ? e->edx : 0 };
 
 	return regs[reg] & mask;
@@ -749,10 +750,10 @@ static void derive(struct mhv_vcpu *vcpu)
 	for (i = 0; i < ARRAY_SIZE(features); i++)
 		if (guest_has(vcpu, features[i].leaf, features[i].reg, features[i].mask))
 			vcpu->features |= features[i].feature;
-	e = vcpu_find(vcpu, 0xd, 1);
+	e = mhv_cpuid_find(vcpu, 0xd, 1);
 	if (e && e->eax & F(XSAVES))
 		vcpu->features |= MHV_GUEST_XSAVES;
-	e = vcpu_find(vcpu, 0, 0);
+	e = mhv_cpuid_find(vcpu, 0, 0);
 	if (e && (is_vendor(e, "AuthenticAMD") || is_vendor(e, "AMDisbetter!") ||
 		  is_vendor(e, "HygonGenuine")))
 		vcpu->features |= MHV_GUEST_AMD;
@@ -767,17 +768,17 @@ static void derive(struct mhv_vcpu *vcpu)
 						   cr4_bits[i].mask)))
 			vcpu->cr4_allowed |= cr4_bits[i].cr4;
 
-	e = vcpu_find(vcpu, 0xd, 0);
+	e = mhv_cpuid_find(vcpu, 0xd, 0);
 	vcpu->xcr0_supported = e ? (e->eax | (u64)e->edx << 32) & host_xcr0 : 0;
 
 	vcpu->maxphyaddr = 36;
-	e = vcpu_find(vcpu, 0x80000000, 0);
+	e = mhv_cpuid_find(vcpu, 0x80000000, 0);
 	if (e && e->eax >= 0x80000008) {
-		e = vcpu_find(vcpu, 0x80000008, 0);
+		e = mhv_cpuid_find(vcpu, 0x80000008, 0);
 		if (e)
 			vcpu->maxphyaddr = e->eax & 0xff;
 	}
-	e = vcpu_find(vcpu, KVM_CPUID_FEATURES, 0);
+	e = mhv_cpuid_find(vcpu, KVM_CPUID_FEATURES, 0);
 	vcpu->pv_features = e ? e->eax : 0;
 	mhv_emul_cpuid(vcpu);
 }
@@ -916,15 +917,5 @@ int mhv_cpuid_set(struct mhv_vcpu *vcpu, struct kvm_cpuid2 __user *user)
  */
 int mhv_cpuid_get(struct mhv_vcpu *vcpu, struct kvm_cpuid2 __user *user)
 {
-	u32 nent;
-
-	if (get_user(nent, &user->nent))
-		return -EFAULT;
-	if (nent < vcpu->nr_cpuid)
-		return -E2BIG;
-	if (copy_to_user(user->entries, vcpu->cpuid,
-			 vcpu->nr_cpuid * sizeof(*vcpu->cpuid)) ||
-	    put_user(vcpu->nr_cpuid, &user->nent))
-		return -EFAULT;
-	return 0;
+	return copy_entries(user, vcpu->cpuid, vcpu->nr_cpuid);
 }

@@ -660,7 +660,7 @@ int mhv_cpuid_supported(struct kvm_cpuid2 __user *user);
 int mhv_cpuid_set(struct mhv_vcpu *vcpu, struct kvm_cpuid2 __user *user);
 int mhv_cpuid_get(struct mhv_vcpu *vcpu, struct kvm_cpuid2 __user *user);
 void mhv_cpuid(struct mhv_vcpu *vcpu, u32 *eax, u32 *ebx, u32 *ecx, u32 *edx);
-const struct kvm_cpuid_entry2 *mhv_cpuid_find(struct mhv_vcpu *vcpu, u32 leaf, u32 sub);
+struct kvm_cpuid_entry2 *mhv_cpuid_find(struct mhv_vcpu *vcpu, u32 leaf, u32 sub);
 void mhv_cpuid_runtime(struct mhv_vcpu *vcpu);
 void mhv_cpuid_vcpu_init(struct mhv_vcpu *vcpu);
 void mhv_cpuid_setup(void);
