@@ -75,35 +75,29 @@ static struct mhv_memslots *slots_build(const struct mhv_memslots *old,
 	new->generation = old->generation + 1;
 	new->ids = old->ids;
 
-	for (i = 0, n = 0; n < new->nr; ) {
+	for (i = 0, n = 0; i <= old->nr; i++) {
 		slot = i < old->nr ? old->slot[i] : NULL;
-		if (slot && slot == del) {
-			i++;
-		} else if (todo && todo->base < (slot ? slot->base : ~0ULL)) {
+		if (todo && (!slot || todo->base < slot->base)) {
 			new->slot[n++] = todo;
 			todo = NULL;
-		} else {
-			new->slot[n++] = slot;
-			i++;
 		}
+		if (slot && slot != del)
+			new->slot[n++] = slot;
 	}
 
 	todo = add;
-	for (i = 0, n = 0; n < new->nr; ) {
+	for (i = 0, n = 0; i <= old->nr; i++) {
 		slot = i < old->nr ? old->by_hva[i].slot : NULL;
-		if (slot && slot == del) {
-			i++;
-			continue;
-		}
 		if (todo && (!slot || todo->hva < slot->hva)) {
-			slot = todo;
+			new->by_hva[n++].slot = todo;
 			todo = NULL;
-		} else {
-			i++;
 		}
-		max_end = max(max_end, slot_hva_end(slot));
-		new->by_hva[n].slot = slot;
-		new->by_hva[n++].max_end = max_end;
+		if (slot && slot != del)
+			new->by_hva[n++].slot = slot;
+	}
+	for (i = 0; i < n; i++) {
+		max_end = max(max_end, slot_hva_end(new->by_hva[i].slot));
+		new->by_hva[i].max_end = max_end;
 	}
 	return new;
 }
@@ -245,7 +239,7 @@ static bool region_valid(const struct kvm_userspace_memory_region *mem)
 {
 	if (mem->flags & ~SLOT_FLAGS)
 		return false;
-	if ((mem->slot >> 16) || (u16)mem->slot >= MHV_NR_MEMSLOTS)
+	if (mem->slot >= MHV_NR_MEMSLOTS)
 		return false;
 	if (!PAGE_ALIGNED(mem->memory_size) || !PAGE_ALIGNED(mem->guest_phys_addr) ||
 	    !PAGE_ALIGNED(mem->userspace_addr))
@@ -271,7 +265,7 @@ static struct mhv_memslot *slot_create(struct mhv_vm *vm,
 	slot->npages = mem->memory_size >> PAGE_SHIFT;
 	slot->hva = mem->userspace_addr;
 	slot->flags = mem->flags;
-	slot->id = (u16)mem->slot;
+	slot->id = mem->slot;
 	if (!(mem->flags & KVM_MEM_LOG_DIRTY_PAGES))
 		return slot;
 
@@ -290,7 +284,7 @@ static struct mhv_memslot *slot_create(struct mhv_vm *vm,
 
 static int slot_set(struct mhv_vm *vm, const struct kvm_userspace_memory_region *mem)
 {
-	const struct mhv_memslot *old = xa_load(vm->slots->ids, (u16)mem->slot);
+	const struct mhv_memslot *old = xa_load(vm->slots->ids, mem->slot);
 	gfn_t base = mem->guest_phys_addr >> PAGE_SHIFT;
 	unsigned long npages = mem->memory_size >> PAGE_SHIFT;
 	struct mhv_memslot *new;
@@ -468,8 +462,7 @@ static int dirty_copy(struct mhv_vm *vm, const struct mhv_memslot *slot,
  * Context: may sleep; takes slots_lock.
  *
  * Returns: 0; -ENXIO if dirty rings are used; -EINVAL for a slot number out of
- * bounds; -ENOENT if there is no
- * such slot or it does not log; -EFAULT.
+ * bounds; -ENOENT if there is no such slot or it does not log; -EFAULT.
  */
 int mhv_dirty_log_get(struct mhv_vm *vm, struct kvm_dirty_log *log)
 {
@@ -478,10 +471,10 @@ int mhv_dirty_log_get(struct mhv_vm *vm, struct kvm_dirty_log *log)
 
 	if (READ_ONCE(vm->dirty_ring_bytes))
 		return -ENXIO;
-	if ((log->slot >> 16) || (u16)log->slot >= MHV_NR_MEMSLOTS)
+	if (log->slot >= MHV_NR_MEMSLOTS)
 		return -EINVAL;
 	mutex_lock(&vm->slots_lock);
-	slot = xa_load(vm->slots->ids, (u16)log->slot);
+	slot = xa_load(vm->slots->ids, log->slot);
 	if (slot && slot->dirty && READ_ONCE(vm->manual_dirty_log))
 		r = copy_to_user(log->dirty_bitmap, slot->dirty,
 				 dirty_words(slot) * sizeof(long)) ? -EFAULT : 0;
@@ -547,11 +540,10 @@ int mhv_dirty_log_clear(struct mhv_vm *vm, struct kvm_clear_dirty_log *log)
 
 	if (READ_ONCE(vm->dirty_ring_bytes))
 		return -ENXIO;
-	if ((log->slot >> 16) || (u16)log->slot >= MHV_NR_MEMSLOTS ||
-	    log->first_page % BITS_PER_LONG)
+	if (log->slot >= MHV_NR_MEMSLOTS || log->first_page % BITS_PER_LONG)
 		return -EINVAL;
 	mutex_lock(&vm->slots_lock);
-	slot = xa_load(vm->slots->ids, (u16)log->slot);
+	slot = xa_load(vm->slots->ids, log->slot);
 	if (!slot || !slot->dirty)
 		r = -ENOENT;
 	else if (!clear_valid(slot, log))
