@@ -454,28 +454,35 @@ int mhv_set_clock(struct mhv_vm *vm, const struct kvm_clock_data *data)
 /* ---- the kvmclock page ---- */
 
 /*
- * The guest may read another vCPU's page while it is written, so the version
- * is odd meanwhile.  The stopped flag is the guest's to clear: it stays.
+ * A structure that begins with its version, in @data with the last one.  A guest
+ * may read it while it is written, also on another vCPU: the version is odd
+ * meanwhile.
  */
-static void write_page(struct mhv_vcpu *vcpu, struct pvclock_vcpu_time_info *info)
+static void write_versioned(struct mhv_vm *vm, gpa_t gpa, void *data, unsigned int len)
 {
-	struct mhv_vm *vm = vcpu->vm;
-	gpa_t gpa = vcpu->clock.system_time_msr & ~1ull;
-	struct pvclock_vcpu_time_info old;
-	u32 version;
+	u32 *version = data;
 
-	if (mhv_gmem_read(vm, gpa, &old, sizeof(old)))
-		return;
-	info->flags |= old.flags & PVCLOCK_GUEST_STOPPED;
-	version = (old.version + 1) | 1;
-	info->version = version;
-	if (mhv_gmem_write(vm, gpa, &version, sizeof(version)))
+	*version = (*version + 1) | 1;
+	if (mhv_gmem_write(vm, gpa, version, sizeof(*version)))
 		return;
 	smp_wmb();	/* pairs with the guest's reading of version, data, version */
-	mhv_gmem_write(vm, gpa, info, sizeof(*info));
+	mhv_gmem_write(vm, gpa, data, len);
 	smp_wmb();	/* pairs with the same */
-	version++;
-	mhv_gmem_write(vm, gpa, &version, sizeof(version));
+	++*version;
+	mhv_gmem_write(vm, gpa, version, sizeof(*version));
+}
+
+/* The stopped flag is the guest's to clear: it stays. */
+static void write_page(struct mhv_vcpu *vcpu, struct pvclock_vcpu_time_info *info)
+{
+	gpa_t gpa = vcpu->clock.system_time_msr & ~1ull;
+	struct pvclock_vcpu_time_info old;
+
+	if (mhv_gmem_read(vcpu->vm, gpa, &old, sizeof(old)))
+		return;
+	info->flags |= old.flags & PVCLOCK_GUEST_STOPPED;
+	info->version = old.version;
+	write_versioned(vcpu->vm, gpa, info, sizeof(*info));
 }
 
 /**
@@ -624,7 +631,7 @@ int mhv_kvmclock_stopped(struct mhv_vcpu *vcpu)
 void mhv_wall_clock_set(struct mhv_vm *vm, u64 gpa)
 {
 	struct pvclock_wall_clock wall;
-	u32 version, nsec;
+	u32 nsec;
 	u64 ns;
 	int idx;
 
@@ -632,21 +639,12 @@ void mhv_wall_clock_set(struct mhv_vm *vm, u64 gpa)
 	if (!gpa)
 		return;
 	idx = srcu_read_lock(&vm->srcu);
-	if (mhv_gmem_read(vm, gpa, &version, sizeof(version)))
-		goto out;
-	version = (version + 1) | 1;
-	if (mhv_gmem_write(vm, gpa, &version, sizeof(version)))
-		goto out;
-	smp_wmb();	/* pairs with the guest's reading of version, data, version */
-	ns = ktime_get_real_ns() - vm_clock_ns(vm);
-	wall.sec = div_u64_rem(ns, NSEC_PER_SEC, &nsec);
-	wall.nsec = nsec;
-	wall.version = version;
-	mhv_gmem_write(vm, gpa, &wall, sizeof(wall));
-	smp_wmb();	/* pairs with the same */
-	version++;
-	mhv_gmem_write(vm, gpa, &version, sizeof(version));
-out:
+	if (!mhv_gmem_read(vm, gpa, &wall.version, sizeof(wall.version))) {
+		ns = ktime_get_real_ns() - vm_clock_ns(vm);
+		wall.sec = div_u64_rem(ns, NSEC_PER_SEC, &nsec);
+		wall.nsec = nsec;
+		write_versioned(vm, gpa, &wall, sizeof(wall));
+	}
 	srcu_read_unlock(&vm->srcu, idx);
 }
 
