@@ -395,9 +395,8 @@ static u64 vm_clock_ns(struct mhv_vm *vm)
  *	host's time comes from its TSC
  *
  * Context: may sleep.
- * Return: 0.
  */
-int mhv_get_clock(struct mhv_vm *vm, struct kvm_clock_data *data)
+void mhv_get_clock(struct mhv_vm *vm, struct kvm_clock_data *data)
 {
 	struct mhv_vm_clock *clock = &vm->clock;
 	struct clock_pair now;
@@ -417,7 +416,6 @@ int mhv_get_clock(struct mhv_vm *vm, struct kvm_clock_data *data)
 	raw_spin_unlock_irqrestore(&clock->lock, flags);
 	if (changed)
 		mhv_request_all(vm, MHV_REQ_CLOCK);
-	return 0;
 }
 
 /**

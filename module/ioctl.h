@@ -35,6 +35,14 @@ struct mhv_ioctl {
 		return expr;						\
 	}
 
+/* The same for a call that cannot fail and returns nothing. */
+#define MHV_IOC_VOID_FN(name, call)					\
+	static long ioc_##name(void *obj, void *arg)			\
+	{								\
+		call;							\
+		return 0;						\
+	}
+
 const struct mhv_ioctl *mhv_ioctl_find(const struct mhv_ioctl *rows, size_t n,
 				       unsigned int cmd);
 long mhv_ioctl_call(const struct mhv_ioctl *row, void *obj, unsigned long arg);

@@ -247,6 +247,7 @@ static const struct {
 	{ KVM_CAP_VCPU_EVENTS,			1 },
 	{ KVM_CAP_DEBUGREGS,			1 },
 	{ KVM_CAP_XSAVE,			1 },
+	{ KVM_CAP_XSAVE2,			sizeof(struct kvm_xsave) },
 	{ KVM_CAP_XCRS,				1 },
 	{ KVM_CAP_SREGS2,			1 },
 	{ KVM_CAP_SYNC_REGS,			MHV_SYNC_FIELDS },
@@ -334,8 +335,6 @@ int mhv_check_extension(struct mhv_vm *vm, long cap)
 	switch (cap) {
 	case KVM_CAP_NR_VCPUS:
 		return min_t(unsigned int, num_online_cpus(), MHV_MAX_VCPUS);
-	case KVM_CAP_XSAVE2:
-		return max_t(unsigned int, mhv_xsave_size(), sizeof(struct kvm_xsave));
 	case KVM_CAP_STEAL_TIME:
 		return sched_info_on();
 	case KVM_CAP_X86_DISABLE_EXITS:

@@ -635,24 +635,23 @@ void mhv_dr7_changed(struct mhv_vcpu *vcpu);
 int mhv_set_apic_base(struct mhv_vcpu *vcpu, u64 val, bool host);
 
 /* ---- stateio.c ---- */
-int mhv_get_regs(struct mhv_vcpu *vcpu, struct kvm_regs *regs);
-int mhv_set_regs(struct mhv_vcpu *vcpu, const struct kvm_regs *regs);
-int mhv_get_sregs(struct mhv_vcpu *vcpu, struct kvm_sregs *sregs);
+void mhv_get_regs(struct mhv_vcpu *vcpu, struct kvm_regs *regs);
+void mhv_set_regs(struct mhv_vcpu *vcpu, const struct kvm_regs *regs);
+void mhv_get_sregs(struct mhv_vcpu *vcpu, struct kvm_sregs *sregs);
 int mhv_set_sregs(struct mhv_vcpu *vcpu, const struct kvm_sregs *sregs);
-int mhv_get_sregs2(struct mhv_vcpu *vcpu, struct kvm_sregs2 *sregs2);
+void mhv_get_sregs2(struct mhv_vcpu *vcpu, struct kvm_sregs2 *sregs2);
 int mhv_set_sregs2(struct mhv_vcpu *vcpu, const struct kvm_sregs2 *sregs2);
-int mhv_get_fpu(struct mhv_vcpu *vcpu, struct kvm_fpu *fpu);
-int mhv_set_fpu(struct mhv_vcpu *vcpu, const struct kvm_fpu *fpu);
-int mhv_get_xsave(struct mhv_vcpu *vcpu, void *buf, unsigned int size);
-int mhv_set_xsave(struct mhv_vcpu *vcpu, const void *buf);
-unsigned int mhv_xsave_size(void);
-int mhv_get_xcrs(struct mhv_vcpu *vcpu, struct kvm_xcrs *xcrs);
+void mhv_get_fpu(struct mhv_vcpu *vcpu, struct kvm_fpu *fpu);
+void mhv_set_fpu(struct mhv_vcpu *vcpu, const struct kvm_fpu *fpu);
+void mhv_get_xsave(struct mhv_vcpu *vcpu, struct kvm_xsave *xsave);
+int mhv_set_xsave(struct mhv_vcpu *vcpu, const struct kvm_xsave *xsave);
+void mhv_get_xcrs(struct mhv_vcpu *vcpu, struct kvm_xcrs *xcrs);
 int mhv_set_xcrs(struct mhv_vcpu *vcpu, const struct kvm_xcrs *xcrs);
-int mhv_get_debugregs(struct mhv_vcpu *vcpu, struct kvm_debugregs *dbg);
+void mhv_get_debugregs(struct mhv_vcpu *vcpu, struct kvm_debugregs *dbg);
 int mhv_set_debugregs(struct mhv_vcpu *vcpu, const struct kvm_debugregs *dbg);
-int mhv_get_vcpu_events(struct mhv_vcpu *vcpu, struct kvm_vcpu_events *ev);
+void mhv_get_vcpu_events(struct mhv_vcpu *vcpu, struct kvm_vcpu_events *ev);
 int mhv_set_vcpu_events(struct mhv_vcpu *vcpu, const struct kvm_vcpu_events *ev);
-int mhv_get_mp_state(struct mhv_vcpu *vcpu, struct kvm_mp_state *mp);
+void mhv_get_mp_state(struct mhv_vcpu *vcpu, struct kvm_mp_state *mp);
 int mhv_set_mp_state(struct mhv_vcpu *vcpu, const struct kvm_mp_state *mp);
 
 /* ---- cpuid.c ---- */
@@ -713,7 +712,7 @@ u64 mhv_guest_tsc(struct mhv_vcpu *vcpu, u64 host_tsc);
 void mhv_tsc_write(struct mhv_vcpu *vcpu, u64 val, bool host);
 void mhv_tsc_set_offset(struct mhv_vcpu *vcpu, u64 offset);
 void mhv_tsc_adjust(struct mhv_vcpu *vcpu, s64 delta);
-int mhv_get_clock(struct mhv_vm *vm, struct kvm_clock_data *data);
+void mhv_get_clock(struct mhv_vm *vm, struct kvm_clock_data *data);
 int mhv_set_clock(struct mhv_vm *vm, const struct kvm_clock_data *data);
 int mhv_set_tsc_khz(struct mhv_vcpu *vcpu, u32 khz);
 int mhv_set_default_tsc_khz(struct mhv_vm *vm, u32 khz);

@@ -38,10 +38,8 @@ static const u16 regs_offset[16] = {
  * mhv_get_regs - KVM_GET_REGS
  * @vcpu: the vCPU, loaded
  * @regs: filled
- *
- * Return: 0.
  */
-int mhv_get_regs(struct mhv_vcpu *vcpu, struct kvm_regs *regs)
+void mhv_get_regs(struct mhv_vcpu *vcpu, struct kvm_regs *regs)
 {
 	unsigned int i;
 
@@ -53,7 +51,6 @@ int mhv_get_regs(struct mhv_vcpu *vcpu, struct kvm_regs *regs)
 	/* A debugger's single step is not the guest's business, nor its own TF. */
 	if (vcpu->guest_debug & KVM_GUESTDBG_SINGLESTEP)
 		regs->rflags &= ~(u64)X86_EFLAGS_TF;
-	return 0;
 }
 
 /**
@@ -61,10 +58,8 @@ int mhv_get_regs(struct mhv_vcpu *vcpu, struct kvm_regs *regs)
  * @vcpu: the vCPU, loaded
  * @regs: the values; an exception that was pending belonged to the old ones
  *	and is forgotten
- *
- * Return: 0.
  */
-int mhv_set_regs(struct mhv_vcpu *vcpu, const struct kvm_regs *regs)
+void mhv_set_regs(struct mhv_vcpu *vcpu, const struct kvm_regs *regs)
 {
 	unsigned int i;
 
@@ -75,7 +70,6 @@ int mhv_set_regs(struct mhv_vcpu *vcpu, const struct kvm_regs *regs)
 	vcpu->state.rflags = regs->rflags | X86_EFLAGS_FIXED;
 	vcpu->exception.type = MHV_EV_NONE;
 	mhv_request(vcpu, MHV_REQ_EVENT);
-	return 0;
 }
 
 /* ---- segments and control registers ---- */
@@ -175,10 +169,8 @@ static int injected_interrupt(struct mhv_vcpu *vcpu)
  * mhv_get_sregs - KVM_GET_SREGS
  * @vcpu: the vCPU, loaded
  * @sregs: filled
- *
- * Return: 0.
  */
-int mhv_get_sregs(struct mhv_vcpu *vcpu, struct kvm_sregs *sregs)
+void mhv_get_sregs(struct mhv_vcpu *vcpu, struct kvm_sregs *sregs)
 {
 	int vector;
 
@@ -186,17 +178,14 @@ int mhv_get_sregs(struct mhv_vcpu *vcpu, struct kvm_sregs *sregs)
 	vector = injected_interrupt(vcpu);
 	if (vector >= 0)
 		__set_bit(vector, (unsigned long *)sregs->interrupt_bitmap);
-	return 0;
 }
 
 /**
  * mhv_get_sregs2 - KVM_GET_SREGS2
  * @vcpu: the vCPU, loaded
  * @sregs2: filled; PDPTRs are valid with PAE paging
- *
- * Return: 0.
  */
-int mhv_get_sregs2(struct mhv_vcpu *vcpu, struct kvm_sregs2 *sregs2)
+void mhv_get_sregs2(struct mhv_vcpu *vcpu, struct kvm_sregs2 *sregs2)
 {
 	struct kvm_sregs sregs;
 
@@ -204,14 +193,13 @@ int mhv_get_sregs2(struct mhv_vcpu *vcpu, struct kvm_sregs2 *sregs2)
 	memset(sregs2, 0, sizeof(*sregs2));
 	memcpy(sregs2, &sregs, SREGS_COMMON);
 	if (!mhv_is_pae_paging(vcpu))
-		return 0;
+		return;
 	/* Where the CPU does not cache them, memory has them, once the guest has run. */
 	if (!mhv_backend->caps.pdptr_cached && !(vcpu->dirty & MHV_G_PDPTR))
 		mhv_reload_pdptrs(vcpu, vcpu->state.cr3);
 	mhv_state_need(vcpu, MHV_G_PDPTR);
 	memcpy(sregs2->pdptrs, vcpu->state.pdptr, sizeof(sregs2->pdptrs));
 	sregs2->flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
-	return 0;
 }
 
 static bool sregs_valid(struct mhv_vcpu *vcpu, const struct kvm_sregs *sregs)
@@ -349,10 +337,8 @@ int mhv_set_sregs2(struct mhv_vcpu *vcpu, const struct kvm_sregs2 *sregs2)
  * mhv_get_fpu - KVM_GET_FPU
  * @vcpu: the vCPU; its FPU state is not in the CPU
  * @fpu: filled, but for MXCSR, which KVM leaves out as well
- *
- * Return: 0.
  */
-int mhv_get_fpu(struct mhv_vcpu *vcpu, struct kvm_fpu *fpu)
+void mhv_get_fpu(struct mhv_vcpu *vcpu, struct kvm_fpu *fpu)
 {
 	const struct fxregs_state *fx = &vcpu->fpu.fpstate->regs.fxsave;
 
@@ -365,17 +351,14 @@ int mhv_get_fpu(struct mhv_vcpu *vcpu, struct kvm_fpu *fpu)
 	fpu->last_ip = fx->rip;
 	fpu->last_dp = fx->rdp;
 	memcpy(fpu->xmm, fx->xmm_space, sizeof(fpu->xmm));
-	return 0;
 }
 
 /**
  * mhv_set_fpu - KVM_SET_FPU
  * @vcpu: the vCPU; its FPU state is not in the CPU
  * @fpu: the values; MXCSR stays
- *
- * Return: 0.
  */
-int mhv_set_fpu(struct mhv_vcpu *vcpu, const struct kvm_fpu *fpu)
+void mhv_set_fpu(struct mhv_vcpu *vcpu, const struct kvm_fpu *fpu)
 {
 	union fpregs_state *regs = &vcpu->fpu.fpstate->regs;
 	struct fxregs_state *fx = &regs->fxsave;
@@ -391,47 +374,35 @@ int mhv_set_fpu(struct mhv_vcpu *vcpu, const struct kvm_fpu *fpu)
 	/* Or XRSTOR would take both for being in their initial state. */
 	if (boot_cpu_has(X86_FEATURE_XSAVE))
 		regs->xsave.header.xfeatures |= XFEATURE_MASK_FPSSE;
-	return 0;
 }
 
 /**
- * mhv_xsave_size - bytes that KVM_GET_XSAVE2 fills
+ * mhv_get_xsave - KVM_GET_XSAVE, and KVM_GET_XSAVE2, which needs no more room
+ * @vcpu: the vCPU; its FPU state is not in the CPU
+ * @xsave: filled, in XSAVE's standard format
  *
  * No guest can be given state components that would need more than the first
  * page: those the kernel switches on by request are not offered.
  */
-unsigned int mhv_xsave_size(void)
-{
-	return sizeof(struct kvm_xsave);
-}
-
-/**
- * mhv_get_xsave - KVM_GET_XSAVE, KVM_GET_XSAVE2
- * @vcpu: the vCPU; its FPU state is not in the CPU
- * @buf: filled, in XSAVE's standard format
- * @size: of @buf, at least mhv_xsave_size()
- *
- * Return: 0.
- */
-int mhv_get_xsave(struct mhv_vcpu *vcpu, void *buf, unsigned int size)
+void mhv_get_xsave(struct mhv_vcpu *vcpu, struct kvm_xsave *xsave)
 {
 	/* No component that the guest lacks: other hosts may not have it. */
-	memset(buf, 0, size);
-	mhv_fpu_to_user(&vcpu->fpu, buf, size, vcpu->xcr0_supported | XFEATURE_MASK_FPSSE, 0);
-	return 0;
+	memset(xsave, 0, sizeof(*xsave));
+	mhv_fpu_to_user(&vcpu->fpu, xsave, sizeof(*xsave),
+			vcpu->xcr0_supported | XFEATURE_MASK_FPSSE, 0);
 }
 
 /**
  * mhv_set_xsave - KVM_SET_XSAVE
  * @vcpu: the vCPU; its FPU state is not in the CPU
- * @buf: mhv_xsave_size() bytes
+ * @xsave: the values
  *
  * Return: 0, or -EINVAL for components that the host lacks, or a bad header or
  * MXCSR.
  */
-int mhv_set_xsave(struct mhv_vcpu *vcpu, const void *buf)
+int mhv_set_xsave(struct mhv_vcpu *vcpu, const struct kvm_xsave *xsave)
 {
-	return fpu_copy_uabi_to_guest_fpstate(&vcpu->fpu, buf,
+	return fpu_copy_uabi_to_guest_fpstate(&vcpu->fpu, xsave,
 					      mhv_host_xcr0() | XFEATURE_MASK_FPSSE, NULL);
 }
 
@@ -439,18 +410,15 @@ int mhv_set_xsave(struct mhv_vcpu *vcpu, const void *buf)
  * mhv_get_xcrs - KVM_GET_XCRS
  * @vcpu: the vCPU
  * @xcrs: filled with XCR0, or nothing where the CPU has no XSAVE
- *
- * Return: 0.
  */
-int mhv_get_xcrs(struct mhv_vcpu *vcpu, struct kvm_xcrs *xcrs)
+void mhv_get_xcrs(struct mhv_vcpu *vcpu, struct kvm_xcrs *xcrs)
 {
 	memset(xcrs, 0, sizeof(*xcrs));
 	if (!boot_cpu_has(X86_FEATURE_XSAVE))
-		return 0;
+		return;
 	xcrs->nr_xcrs = 1;
 	xcrs->xcrs[0].xcr = XCR_XFEATURE_ENABLED_MASK;
 	xcrs->xcrs[0].value = vcpu->xcr0;
-	return 0;
 }
 
 /**
@@ -476,17 +444,14 @@ int mhv_set_xcrs(struct mhv_vcpu *vcpu, const struct kvm_xcrs *xcrs)
  * mhv_get_debugregs - KVM_GET_DEBUGREGS
  * @vcpu: the vCPU, loaded
  * @dbg: filled
- *
- * Return: 0.
  */
-int mhv_get_debugregs(struct mhv_vcpu *vcpu, struct kvm_debugregs *dbg)
+void mhv_get_debugregs(struct mhv_vcpu *vcpu, struct kvm_debugregs *dbg)
 {
 	mhv_state_need(vcpu, MHV_G_DR);
 	memset(dbg, 0, sizeof(*dbg));
 	memcpy(dbg->db, vcpu->state.dr, sizeof(dbg->db));
 	dbg->dr6 = vcpu->state.dr6;
 	dbg->dr7 = vcpu->state.dr7;
-	return 0;
 }
 
 /**
@@ -548,10 +513,8 @@ static void get_exception(struct mhv_vcpu *vcpu, struct kvm_vcpu_events *ev)
  * mhv_get_vcpu_events - KVM_GET_VCPU_EVENTS
  * @vcpu: the vCPU, loaded
  * @ev: filled
- *
- * Return: 0.
  */
-int mhv_get_vcpu_events(struct mhv_vcpu *vcpu, struct kvm_vcpu_events *ev)
+void mhv_get_vcpu_events(struct mhv_vcpu *vcpu, struct kvm_vcpu_events *ev)
 {
 	int vector;
 
@@ -580,7 +543,6 @@ int mhv_get_vcpu_events(struct mhv_vcpu *vcpu, struct kvm_vcpu_events *ev)
 		ev->triple_fault.pending = test_bit(MHV_REQ_TRIPLE_FAULT, &vcpu->requests);
 		ev->flags |= KVM_VCPUEVENT_VALID_TRIPLE_FAULT;
 	}
-	return 0;
 }
 
 static bool events_valid(struct mhv_vcpu *vcpu, const struct kvm_vcpu_events *ev)
@@ -694,9 +656,8 @@ int mhv_set_vcpu_events(struct mhv_vcpu *vcpu, const struct kvm_vcpu_events *ev)
  * @mp: filled, after a pending INIT or SIPI was served: it shows in all state
  *
  * Context: may sleep.
- * Return: 0.
  */
-int mhv_get_mp_state(struct mhv_vcpu *vcpu, struct kvm_mp_state *mp)
+void mhv_get_mp_state(struct mhv_vcpu *vcpu, struct kvm_mp_state *mp)
 {
 	if (vcpu->lapic)
 		mhv_lapic_accept_events(vcpu);
@@ -705,7 +666,6 @@ int mhv_get_mp_state(struct mhv_vcpu *vcpu, struct kvm_mp_state *mp)
 	if ((mp->mp_state == KVM_MP_STATE_HALTED ||
 	     mp->mp_state == KVM_MP_STATE_AP_RESET_HOLD) && READ_ONCE(vcpu->pv_unhalted))
 		mp->mp_state = KVM_MP_STATE_RUNNABLE;
-	return 0;
 }
 
 /**

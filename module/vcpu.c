@@ -78,53 +78,25 @@ void mhv_sync_regs_out(struct mhv_vcpu *vcpu)
 
 /* KVM_RUN is not here: it loads the vCPU itself, and has no time for a table. */
 
-MHV_IOC_FN(get_regs, mhv_get_regs(obj, arg))
-MHV_IOC_FN(set_regs, mhv_set_regs(obj, arg))
-MHV_IOC_FN(get_sregs, mhv_get_sregs(obj, arg))
+MHV_IOC_VOID_FN(get_regs, mhv_get_regs(obj, arg))
+MHV_IOC_VOID_FN(set_regs, mhv_set_regs(obj, arg))
+MHV_IOC_VOID_FN(get_sregs, mhv_get_sregs(obj, arg))
 MHV_IOC_FN(set_sregs, mhv_set_sregs(obj, arg))
-MHV_IOC_FN(get_sregs2, mhv_get_sregs2(obj, arg))
+MHV_IOC_VOID_FN(get_sregs2, mhv_get_sregs2(obj, arg))
 MHV_IOC_FN(set_sregs2, mhv_set_sregs2(obj, arg))
-MHV_IOC_FN(get_fpu, mhv_get_fpu(obj, arg))
-MHV_IOC_FN(set_fpu, mhv_set_fpu(obj, arg))
-MHV_IOC_FN(get_xcrs, mhv_get_xcrs(obj, arg))
+MHV_IOC_VOID_FN(get_fpu, mhv_get_fpu(obj, arg))
+MHV_IOC_VOID_FN(set_fpu, mhv_set_fpu(obj, arg))
+MHV_IOC_VOID_FN(get_xcrs, mhv_get_xcrs(obj, arg))
 MHV_IOC_FN(set_xcrs, mhv_set_xcrs(obj, arg))
-MHV_IOC_FN(get_debugregs, mhv_get_debugregs(obj, arg))
+MHV_IOC_VOID_FN(get_debugregs, mhv_get_debugregs(obj, arg))
 MHV_IOC_FN(set_debugregs, mhv_set_debugregs(obj, arg))
-MHV_IOC_FN(get_vcpu_events, mhv_get_vcpu_events(obj, arg))
+MHV_IOC_VOID_FN(get_vcpu_events, mhv_get_vcpu_events(obj, arg))
 MHV_IOC_FN(set_vcpu_events, mhv_set_vcpu_events(obj, arg))
-MHV_IOC_FN(get_mp_state, mhv_get_mp_state(obj, arg))
+MHV_IOC_VOID_FN(get_mp_state, mhv_get_mp_state(obj, arg))
 MHV_IOC_FN(set_mp_state, mhv_set_mp_state(obj, arg))
-MHV_IOC_FN(translate, mhv_translate(obj, arg))
-MHV_IOC_FN(get_xsave, mhv_get_xsave(obj, arg, sizeof(struct kvm_xsave)))
-
-static long ioc_get_xsave2(void *obj, void *arg)
-{
-	unsigned int size = mhv_xsave_size();
-	void *buf = kzalloc(size, GFP_KERNEL_ACCOUNT);
-	long r;
-
-	if (!buf)
-		return -ENOMEM;
-	r = mhv_get_xsave(obj, buf, size);
-	if (!r && copy_to_user((void __user *)arg, buf, size))
-		r = -EFAULT;
-	kfree(buf);
-	return r;
-}
-
-/* The image may be longer than struct kvm_xsave says, as XSAVE2 told. */
-static long ioc_set_xsave(void *obj, void *arg)
-{
-	void *buf = memdup_user((void __user *)arg, mhv_xsave_size());
-	long r;
-
-	if (IS_ERR(buf))
-		return PTR_ERR(buf);
-	r = mhv_set_xsave(obj, buf);
-	kfree(buf);
-	return r;
-}
-
+MHV_IOC_VOID_FN(translate, mhv_translate(obj, arg))
+MHV_IOC_VOID_FN(get_xsave, mhv_get_xsave(obj, arg))
+MHV_IOC_FN(set_xsave, mhv_set_xsave(obj, arg))
 MHV_IOC_FN(set_cpuid2, mhv_cpuid_set(obj, (void __user *)arg))
 MHV_IOC_FN(get_cpuid2, mhv_cpuid_get(obj, (void __user *)arg))
 MHV_IOC_FN(get_msrs, mhv_msrs_io(obj, (void __user *)arg, false))
@@ -134,7 +106,10 @@ static long ioc_get_lapic(void *obj, void *arg)
 {
 	struct mhv_vcpu *vcpu = obj;
 
-	return vcpu->lapic ? mhv_lapic_get_state(vcpu, arg) : -EINVAL;
+	if (!vcpu->lapic)
+		return -EINVAL;
+	mhv_lapic_get_state(vcpu, arg);
+	return 0;
 }
 
 static long ioc_set_lapic(void *obj, void *arg)
@@ -313,8 +288,8 @@ static const struct mhv_ioctl vcpu_ioctls[] = {
 	{ KVM_GET_FPU,		OUT,		ioc_get_fpu },
 	{ KVM_SET_FPU,		IN,		ioc_set_fpu },
 	{ KVM_GET_XSAVE,	OUT,		ioc_get_xsave },
-	{ KVM_GET_XSAVE2,	USER,		ioc_get_xsave2 },
-	{ KVM_SET_XSAVE,	USER,		ioc_set_xsave },
+	{ KVM_GET_XSAVE2,	OUT,		ioc_get_xsave },
+	{ KVM_SET_XSAVE,	IN,		ioc_set_xsave },
 	{ KVM_GET_XCRS,		OUT,		ioc_get_xcrs },
 	{ KVM_SET_XCRS,		IN,		ioc_set_xcrs },
 	{ KVM_GET_MSRS,		USER,		ioc_get_msrs },

@@ -318,7 +318,7 @@ static long ioc_set_nr_mmu_pages(void *obj, void *arg)
 }
 
 MHV_IOC_FN(get_nr_mmu_pages, ((struct mhv_vm *)obj)->nr_mmu_pages)
-MHV_IOC_FN(get_clock, mhv_get_clock(obj, arg))
+MHV_IOC_VOID_FN(get_clock, mhv_get_clock(obj, arg))
 MHV_IOC_FN(set_clock, mhv_set_clock(obj, arg))
 MHV_IOC_FN(get_stats_fd, mhv_stats_fd(obj, NULL))
 MHV_IOC_FN(get_tsc_khz, READ_ONCE(((struct mhv_vm *)obj)->default_tsc_khz))

@@ -232,7 +232,7 @@ int mhv_lapic_msr_read(struct mhv_vcpu *vcpu, u32 index, u64 *val);
 int mhv_lapic_msr_write(struct mhv_vcpu *vcpu, u32 index, u64 val);
 u64 mhv_lapic_get_tscdeadline(struct mhv_vcpu *vcpu, bool host);
 void mhv_lapic_set_tscdeadline(struct mhv_vcpu *vcpu, u64 val);
-int mhv_lapic_get_state(struct mhv_vcpu *vcpu, struct kvm_lapic_state *state);
+void mhv_lapic_get_state(struct mhv_vcpu *vcpu, struct kvm_lapic_state *state);
 int mhv_lapic_set_state(struct mhv_vcpu *vcpu, const struct kvm_lapic_state *state);
 /* Serve pending INIT and SIPI; may change mp_state and all registers. */
 void mhv_lapic_accept_events(struct mhv_vcpu *vcpu);

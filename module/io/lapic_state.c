@@ -148,9 +148,9 @@ static bool wide_ids(struct mhv_vcpu *vcpu)
  * @vcpu: the vCPU
  * @state: filled, as an xAPIC's page
  *
- * Context: vcpu->mutex held.  Returns 0.
+ * Context: vcpu->mutex held.
  */
-int mhv_lapic_get_state(struct mhv_vcpu *vcpu, struct kvm_lapic_state *state)
+void mhv_lapic_get_state(struct mhv_vcpu *vcpu, struct kvm_lapic_state *state)
 {
 	struct mhv_lapic *lapic = vcpu->lapic;
 	u32 count = lapic_timer_saved(lapic);
@@ -167,7 +167,6 @@ int mhv_lapic_get_state(struct mhv_vcpu *vcpu, struct kvm_lapic_state *state)
 	*state_reg(state, APIC_TMCCT) = count;
 	if (lapic->x2apic && !wide_ids(vcpu))
 		*state_reg(state, APIC_ID) <<= 24;
-	return 0;
 }
 
 static void set_bitmaps(struct mhv_lapic *lapic, struct kvm_lapic_state *state)

@@ -272,7 +272,7 @@ struct mhv_walk {
 };
 
 int mhv_walk(struct mhv_vcpu *vcpu, gva_t linear, u32 access, struct mhv_walk *walk);
-int mhv_translate(struct mhv_vcpu *vcpu, struct kvm_translation *tr);
+void mhv_translate(struct mhv_vcpu *vcpu, struct kvm_translation *tr);
 int mhv_load_pdptrs(struct mhv_vcpu *vcpu, u64 cr3);
 
 int mhv_fetch(struct mhv_vcpu *vcpu, gva_t linear, u8 *buf, unsigned int len,

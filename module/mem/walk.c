@@ -342,10 +342,8 @@ int mhv_fetch(struct mhv_vcpu *vcpu, gva_t linear, u8 *buf, unsigned int len,
  * address, all 64 bits of it, but for the one that stands for none.
  *
  * Context: a thread of the VMM, may sleep; takes vm->srcu.
- *
- * Returns: 0.
  */
-int mhv_translate(struct mhv_vcpu *vcpu, struct kvm_translation *tr)
+void mhv_translate(struct mhv_vcpu *vcpu, struct kvm_translation *tr)
 {
 	int idx = srcu_read_lock(&vcpu->vm->srcu);
 	struct mhv_walk walk;
@@ -359,7 +357,6 @@ int mhv_translate(struct mhv_vcpu *vcpu, struct kvm_translation *tr)
 	tr->valid = tr->physical_address != ~0ULL;
 	tr->writeable = 1;
 	tr->usermode = 0;
-	return 0;
 }
 
 /**
