@@ -349,9 +349,6 @@ static long set_vm_cap(struct mhv_vm *vm, enum mhv_vm_cap cap, bool on)
 
 static long cap_x2apic_api(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
 {
-	if (cap->args[0] & ~(u64)(KVM_X2APIC_API_USE_32BIT_IDS |
-				  KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK))
-		return -EINVAL;
 	if (cap->args[0] & KVM_X2APIC_API_USE_32BIT_IDS)
 		set_vm_cap(vm, MHV_VMCAP_X2APIC_32BIT, true);
 	if (cap->args[0] & KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK)
@@ -397,18 +394,12 @@ static long cap_max_vcpu_id(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
 
 static long cap_user_space_msr(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
 {
-	if (cap->args[0] & ~(u64)(KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN |
-				  KVM_MSR_EXIT_REASON_FILTER))
-		return -EINVAL;
 	WRITE_ONCE(vm->user_msrs, cap->args[0]);
 	return 0;
 }
 
-/* The older capability takes any bits, and those that mean nothing do nothing. */
 static long cap_disable_quirks(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
 {
-	if (cap->cap == KVM_CAP_DISABLE_QUIRKS2 && cap->args[0] & ~(u64)MHV_QUIRKS)
-		return -EINVAL;
 	WRITE_ONCE(vm->disabled_quirks, cap->args[0]);
 	return 0;
 }
@@ -427,7 +418,7 @@ static long cap_manual_dirty_log(struct mhv_vm *vm, const struct kvm_enable_cap 
 
 static long cap_disable_exits(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
 {
-	if (!mhv_exits_to_disable() || cap->args[0] & ~(u64)KVM_X86_DISABLE_VALID_EXITS)
+	if (!mhv_exits_to_disable())
 		return -EINVAL;
 	mutex_lock(&vm->lock);
 	/* Those that this host cannot do without are not disabled. */
@@ -438,16 +429,12 @@ static long cap_disable_exits(struct mhv_vm *vm, const struct kvm_enable_cap *ca
 
 static long cap_exit_hypercall(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
 {
-	if (cap->args[0] & ~(u64)MHV_EXIT_HYPERCALLS)
-		return -EINVAL;
 	WRITE_ONCE(vm->exit_hypercalls, cap->args[0]);
 	return 0;
 }
 
 static long cap_emulation_failure(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
 {
-	if (cap->args[0] & ~1ULL)
-		return -EINVAL;
 	return set_vm_cap(vm, MHV_VMCAP_EMUL_FAIL_EXIT, cap->args[0]);
 }
 
@@ -462,25 +449,31 @@ static long cap_dirty_ring(struct mhv_vm *vm, const struct kvm_enable_cap *cap)
 	return r;
 }
 
+#define ANY	~0ULL
+
 static const struct {
 	u32 cap;
+	u64 allowed;	/* bits of args[0] */
 	long (*enable)(struct mhv_vm *vm, const struct kvm_enable_cap *cap);
 } vm_caps[] = {
-	{ KVM_CAP_SPLIT_IRQCHIP,	cap_split_irqchip },
-	{ KVM_CAP_X2APIC_API,		cap_x2apic_api },
-	{ KVM_CAP_EXCEPTION_PAYLOAD,	cap_exception_payload },
-	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, cap_triple_fault },
-	{ KVM_CAP_MSR_PLATFORM_INFO,	cap_platform_info },
-	{ KVM_CAP_MAX_VCPU_ID,		cap_max_vcpu_id },
-	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, cap_manual_dirty_log },
-	{ KVM_CAP_X86_DISABLE_EXITS,	cap_disable_exits },
-	{ KVM_CAP_EXIT_HYPERCALL,	cap_exit_hypercall },
-	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE, cap_emulation_failure },
-	{ KVM_CAP_DIRTY_LOG_RING,	cap_dirty_ring },
-	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, cap_dirty_ring },
-	{ KVM_CAP_X86_USER_SPACE_MSR,	cap_user_space_msr },
-	{ KVM_CAP_DISABLE_QUIRKS,	cap_disable_quirks },
-	{ KVM_CAP_DISABLE_QUIRKS2,	cap_disable_quirks },
+	{ KVM_CAP_SPLIT_IRQCHIP, ANY, cap_split_irqchip },
+	{ KVM_CAP_X2APIC_API, KVM_X2APIC_API_USE_32BIT_IDS |
+			      KVM_X2APIC_API_DISABLE_BROADCAST_QUIRK, cap_x2apic_api },
+	{ KVM_CAP_EXCEPTION_PAYLOAD, ANY, cap_exception_payload },
+	{ KVM_CAP_X86_TRIPLE_FAULT_EVENT, ANY, cap_triple_fault },
+	{ KVM_CAP_MSR_PLATFORM_INFO, ANY, cap_platform_info },
+	{ KVM_CAP_MAX_VCPU_ID, ANY, cap_max_vcpu_id },
+	{ KVM_CAP_MANUAL_DIRTY_LOG_PROTECT2, ANY, cap_manual_dirty_log },
+	{ KVM_CAP_X86_DISABLE_EXITS, KVM_X86_DISABLE_VALID_EXITS, cap_disable_exits },
+	{ KVM_CAP_EXIT_HYPERCALL, MHV_EXIT_HYPERCALLS, cap_exit_hypercall },
+	{ KVM_CAP_EXIT_ON_EMULATION_FAILURE, 1, cap_emulation_failure },
+	{ KVM_CAP_DIRTY_LOG_RING, ANY, cap_dirty_ring },
+	{ KVM_CAP_DIRTY_LOG_RING_ACQ_REL, ANY, cap_dirty_ring },
+	{ KVM_CAP_X86_USER_SPACE_MSR, KVM_MSR_EXIT_REASON_INVAL | KVM_MSR_EXIT_REASON_UNKNOWN |
+				      KVM_MSR_EXIT_REASON_FILTER, cap_user_space_msr },
+	/* Of the older capability, bits that mean nothing do nothing. */
+	{ KVM_CAP_DISABLE_QUIRKS, ANY, cap_disable_quirks },
+	{ KVM_CAP_DISABLE_QUIRKS2, MHV_QUIRKS, cap_disable_quirks },
 };
 
 static long ioc_enable_cap(void *obj, void *arg)
@@ -491,7 +484,7 @@ static long ioc_enable_cap(void *obj, void *arg)
 	if (cap->flags)
 		return -EINVAL;
 	for (i = 0; i < ARRAY_SIZE(vm_caps); i++)
-		if (vm_caps[i].cap == cap->cap)
+		if (vm_caps[i].cap == cap->cap && !(cap->args[0] & ~vm_caps[i].allowed))
 			return vm_caps[i].enable(obj, cap);
 	return -EINVAL;
 }
