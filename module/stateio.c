@@ -98,20 +98,9 @@ static void set_segment(struct mhv_segment *seg, const struct kvm_segment *in)
 	seg->base = in->base;
 	seg->limit = in->limit;
 	seg->selector = in->selector;
-	seg->attr = in->type & MHV_SEG_TYPE;
-	seg->attr |= (in->dpl & 3) << 5;
-	if (in->s & 1)
-		seg->attr |= MHV_SEG_S;
-	if (in->present & 1 && !in->unusable)
-		seg->attr |= MHV_SEG_P;
-	if (in->avl & 1)
-		seg->attr |= MHV_SEG_AVL;
-	if (in->l & 1)
-		seg->attr |= MHV_SEG_L;
-	if (in->db & 1)
-		seg->attr |= MHV_SEG_DB;
-	if (in->g & 1)
-		seg->attr |= MHV_SEG_G;
+	seg->attr = (in->type & MHV_SEG_TYPE) | (in->s & 1) << 4 | (in->dpl & 3) << 5 |
+		    (in->present & 1 && !in->unusable) << 7 | (in->avl & 1) << 12 |
+		    (in->l & 1) << 13 | (in->db & 1) << 14 | (in->g & 1) << 15;
 }
 
 /* What the CPU sets when it loads a segment register is set in what we tell. */

@@ -544,19 +544,16 @@ put_fd:
 long mhv_vcpu_create(struct mhv_vm *vm, u32 id)
 {
 	struct mhv_vcpu *vcpu;
-	long r;
+	long r = -EINVAL;
 
 	if (id >= MHV_MAX_VCPU_ID)
 		return -EINVAL;
 	mutex_lock(&vm->lock);
-	if (vm->nr_vcpus >= MHV_MAX_VCPUS || id >= vm->max_vcpu_id) {
-		r = -EINVAL;
+	if (vm->nr_vcpus >= MHV_MAX_VCPUS || id >= vm->max_vcpu_id)
 		goto unlock;
-	}
-	if (vm->vcpu_by_id[id]) {
-		r = -EEXIST;
+	r = -EEXIST;
+	if (vm->vcpu_by_id[id])
 		goto unlock;
-	}
 	vcpu = vcpu_alloc(vm, id);
 	if (IS_ERR(vcpu)) {
 		r = PTR_ERR(vcpu);
