@@ -93,7 +93,6 @@ void mhv_eventfd_init(struct mhv_vm *vm);
 int mhv_irqfd(struct mhv_vm *vm, const struct kvm_irqfd *args);
 int mhv_ioeventfd(struct mhv_vm *vm, const struct kvm_ioeventfd *args);
 bool mhv_is_ioeventfd(const struct mhv_iodev *dev);
-/* Is there a resample irqfd on this GSI?  irq_lock or irq_srcu held. */
 bool mhv_irqfd_wants_ack(struct mhv_vm *vm, u32 gsi);
 void mhv_irqfd_acked(struct mhv_vm *vm, u32 gsi);	/* irq_srcu held */
 void mhv_irqfd_release(struct mhv_vm *vm);	/* the VM fd was closed */
@@ -120,13 +119,9 @@ int mhv_routing_set(struct mhv_vm *vm, const struct kvm_irq_routing_entry *entri
 int mhv_routing_default(struct mhv_vm *vm);
 void mhv_routing_destroy(struct mhv_vm *vm);
 int mhv_signal_msi(struct mhv_vm *vm, const struct kvm_msi *msi);
-/* An EOI or acknowledge of a pin: resample irqfds and the PIT want to know. */
 void mhv_irq_acked(struct mhv_vm *vm, unsigned int irqchip, unsigned int pin);
-/* Would anybody want to know?  Context: any. */
 bool mhv_irq_wants_ack(struct mhv_vm *vm, unsigned int irqchip, unsigned int pin);
-/* The guest unmasked a pin. */
 void mhv_irq_unmasked(struct mhv_vm *vm, unsigned int irqchip, unsigned int pin);
-/* Split irqchip: the vectors whose EOI by @vcpu is for userspace's IOAPIC. */
 void mhv_routing_scan_eoi(struct mhv_vcpu *vcpu, unsigned long *vectors);
 
 /* ---- the chips of one VM ---- */
@@ -158,7 +153,6 @@ int mhv_pic_ack(struct mhv_vm *vm);	/* the vector for an INTA cycle */
 int mhv_pic_set(struct mhv_vm *vm, unsigned int pin, enum mhv_irq_source src, bool level);
 int mhv_ioapic_set(struct mhv_vm *vm, unsigned int pin, enum mhv_irq_source src,
 		   bool level, bool want_status);
-/* Who wants to know of EOIs changed: gather eoi_vectors anew. */
 void mhv_ioapic_rescan(struct mhv_vm *vm);
 
 int mhv_pit_create(struct mhv_vm *vm, u32 flags);
@@ -170,7 +164,7 @@ bool mhv_pit_wants_ack(struct mhv_vm *vm);
 void mhv_pit_acked(struct mhv_vm *vm);		/* GSI 0 had its EOI */
 void mhv_pit_unmasked(struct mhv_vm *vm);	/* GSI 0 was unmasked */
 
-/* ---- lapic.c ---- */
+/* ---- lapic.c, lapic_state.c, lapic_timer.c, ipi.c ---- */
 
 /**
  * struct mhv_apic_msg - an interrupt message on its way to LAPICs
@@ -197,44 +191,30 @@ struct mhv_apic_msg {
 int mhv_lapic_create(struct mhv_vcpu *vcpu);
 void mhv_lapic_destroy(struct mhv_vcpu *vcpu);
 void mhv_lapic_reset(struct mhv_vcpu *vcpu, bool init);
-/* Deliver to the LAPICs addressed; returns how many took it, 0 coalesced or blocked, -1 none. */
 int mhv_lapic_deliver(struct mhv_vm *vm, struct mhv_vcpu *src, const struct mhv_apic_msg *msg);
-/* Is this LAPIC one that a message from a device is addressed to? */
 bool mhv_lapic_addressed(struct mhv_vcpu *vcpu, u32 dest, bool logical);
-/* Does some LAPIC so addressed have the vector in IRR or ISR? */
 bool mhv_lapic_in_service(struct mhv_vm *vm, u32 dest, bool logical, u8 vector);
-/* KVM_HC_SEND_IPI: to the ids in a bitmap of 128 (64 if not @long_mode) bits from @min on. */
 int mhv_lapic_pv_ipi(struct mhv_vm *vm, u64 low, u64 high, u32 min, u64 icr, bool long_mode);
 void mhv_lapic_map_free(struct mhv_vm *vm);
-/* A new vCPU has its place among vm->vcpus: from now on messages reach it. */
 void mhv_lapic_published(struct mhv_vm *vm);
-/* CPUID was set: version register and timer modes follow it. */
 void mhv_lapic_cpuid_changed(struct mhv_vcpu *vcpu);
-/* KVM_SET_MP_STATE, KVM_SET_VCPU_EVENTS: a SIPI as if received; its vector. */
 void mhv_lapic_queue_sipi(struct mhv_vcpu *vcpu);
 void mhv_lapic_set_sipi_vector(struct mhv_vcpu *vcpu, u8 vector);
-/* The highest vector that may be delivered now, or -1.  vCPU's thread. */
 int mhv_lapic_pending(struct mhv_vcpu *vcpu);
-/* Any vector in IRR that TPR alone holds back: the CR8 below which it comes through, else 0. */
 u8 mhv_lapic_tpr_threshold(struct mhv_vcpu *vcpu);
 void mhv_lapic_ack(struct mhv_vcpu *vcpu, u8 vector);	/* IRR -> ISR */
-/* Does LINT0 (or a disabled LAPIC) let the PIC's interrupt through here? */
 bool mhv_lapic_accepts_extint(struct mhv_vcpu *vcpu);
 u8 mhv_lapic_get_tpr(struct mhv_vcpu *vcpu);		/* CR8: 0 to 15 */
 void mhv_lapic_set_tpr(struct mhv_vcpu *vcpu, u8 cr8);
-/* IA32_APIC_BASE was validated by the core: follow it. */
 void mhv_lapic_set_base(struct mhv_vcpu *vcpu, u64 base, u64 old);
-/* An MMIO access at the LAPIC's page; 0, or -EOPNOTSUPP if not at it. */
 int mhv_lapic_mmio_read(struct mhv_vcpu *vcpu, gpa_t gpa, int len, void *data);
 int mhv_lapic_mmio_write(struct mhv_vcpu *vcpu, gpa_t gpa, int len, const void *data);
-/* x2APIC MSRs 0x800 to 0x8ff; 0, or 1: #GP. */
 int mhv_lapic_msr_read(struct mhv_vcpu *vcpu, u32 index, u64 *val);
 int mhv_lapic_msr_write(struct mhv_vcpu *vcpu, u32 index, u64 val);
 u64 mhv_lapic_get_tscdeadline(struct mhv_vcpu *vcpu, bool host);
 void mhv_lapic_set_tscdeadline(struct mhv_vcpu *vcpu, u64 val);
 void mhv_lapic_get_state(struct mhv_vcpu *vcpu, struct kvm_lapic_state *state);
 int mhv_lapic_set_state(struct mhv_vcpu *vcpu, const struct kvm_lapic_state *state);
-/* Serve pending INIT and SIPI; may change mp_state and all registers. */
 void mhv_lapic_accept_events(struct mhv_vcpu *vcpu);
 bool mhv_lapic_has_events(struct mhv_vcpu *vcpu);	/* INIT or SIPI pending */
 void mhv_lapic_load(struct mhv_vcpu *vcpu, int cpu);	/* the timer follows the vCPU */
@@ -242,7 +222,6 @@ void mhv_lapic_timer_restart(struct mhv_vcpu *vcpu);	/* its TSC was set */
 void mhv_lapic_local_deliver(struct mhv_vcpu *vcpu, int lvt);	/* APIC_LVT* offset */
 void mhv_lapic_nmi_watchdog(struct mhv_vm *vm);	/* PIT through LINT0 as NMI */
 void mhv_lapic_pic_changed(struct mhv_vm *vm);	/* the PIC's INTR rose: wake who takes it */
-/* Split irqchip: which vectors end in KVM_EXIT_IOAPIC_EOI; from routing. */
 void mhv_lapic_scan_eoi(struct mhv_vcpu *vcpu);
 
 /* ---- vapic.c ---- */
@@ -255,7 +234,6 @@ void mhv_vapic_exit(struct mhv_vcpu *vcpu);
 void mhv_vapic_write_late(struct mhv_vcpu *vcpu);
 
 /* ---- ioapic joined to LAPICs ---- */
-/* An EOI was broadcast, of a vector in eoi_vectors; @level as the TMR has it. */
 void mhv_ioapic_eoi(struct mhv_vcpu *vcpu, u8 vector, bool level, bool suppressed);
 
 #endif /* MHV_IRQCHIP_H */
