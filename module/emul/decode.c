@@ -127,8 +127,9 @@ static unsigned int pp_index(u8 pp)
 }
 
 /* The byte with W, vvvv, L and pp that VEX, XOP and EVEX share. */
-static void take_w_vvvv_pp(struct emul_insn *insn, u8 b)
+static void take_w_vvvv_l_pp(struct emul_insn *insn, u8 b)
 {
+	insn->vlen = b & 4 ? 32 : 16;
 	insn->vvvv = ~(b >> 3) & 15;
 	insn->pp = pp_prefix[b & 3];
 	if (is_long(insn))
@@ -151,8 +152,7 @@ static int decode_vex(struct cursor *c, struct emul_insn *insn, u8 first)
 	insn->enc = EMUL_ENC_VEX;
 	if (first == 0xc5) {
 		insn->map = EMUL_MAP_0F;
-		insn->vlen = b & 4 ? 32 : 16;
-		take_w_vvvv_pp(insn, b & 0x7f);
+		take_w_vvvv_l_pp(insn, b & 0x7f);
 		if (is_long(insn))
 			insn->rex = 0x40 | (b & 0x80 ? 0 : 4);
 		return EMUL_OK;
@@ -161,9 +161,7 @@ static int decode_vex(struct cursor *c, struct emul_insn *insn, u8 first)
 	if ((b & 31) < 1 || (b & 31) > 3)
 		return EMUL_UD;
 	insn->map = EMUL_MAP_0F + (b & 31) - 1;
-	b = get8(c);
-	insn->vlen = b & 4 ? 32 : 16;
-	take_w_vvvv_pp(insn, b);
+	take_w_vvvv_l_pp(insn, get8(c));
 	return EMUL_OK;
 }
 
@@ -176,9 +174,7 @@ static int decode_xop(struct cursor *c, struct emul_insn *insn)
 	if ((b & 31) > 10)
 		return EMUL_UD;
 	insn->map = EMUL_MAP_XOP8 + (b & 31) - 8;
-	b = get8(c);
-	insn->vlen = b & 4 ? 32 : 16;
-	take_w_vvvv_pp(insn, b);
+	take_w_vvvv_l_pp(insn, get8(c));
 	return EMUL_OK;
 }
 
@@ -196,7 +192,7 @@ static int decode_evex(struct cursor *c, struct emul_insn *insn)
 	b = get8(c);
 	if (!(b & 4) && !c->err)
 		return EMUL_UD;
-	take_w_vvvv_pp(insn, b);
+	take_w_vvvv_l_pp(insn, b);	/* L is elsewhere: below */
 	b = get8(c);
 	insn->vlen = 16 << (b >> 5 & 3);
 	return EMUL_OK;
