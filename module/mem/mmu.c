@@ -762,30 +762,24 @@ static bool op_take_out(struct mhv_vm *vm, gfn_t start, gfn_t end, const struct 
 	return any;
 }
 
-static int age_without_bits(struct hva_op *op)
-{
-	bool young;
-
-	op->fn = op_take_out;
-	write_lock(&op->vm->mmu_lock);
-	young = hva_op_run(op);
-	write_unlock(&op->vm->mmu_lock);
-	return young;
-}
-
 static int age(struct mmu_notifier *mn, unsigned long start, unsigned long end, bool clear)
 {
-	struct hva_op op = {
-		.vm = notifier_vm(mn), .start = start, .end = end,
-		.fn = clear ? op_make_old : op_young,
-	};
+	struct hva_op op = { .vm = notifier_vm(mn), .start = start, .end = end };
 	bool young;
 
-	if (!pte_format()->accessed)
-		return clear ? age_without_bits(&op) : false;
-	read_lock(&op.vm->mmu_lock);
+	if (pte_format()->accessed) {
+		op.fn = clear ? op_make_old : op_young;
+		read_lock(&op.vm->mmu_lock);
+		young = hva_op_run(&op);
+		read_unlock(&op.vm->mmu_lock);
+		return young;
+	}
+	if (!clear)
+		return false;
+	op.fn = op_take_out;
+	write_lock(&op.vm->mmu_lock);
 	young = hva_op_run(&op);
-	read_unlock(&op.vm->mmu_lock);
+	write_unlock(&op.vm->mmu_lock);
 	return young;
 }
 
