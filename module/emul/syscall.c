@@ -65,26 +65,37 @@ int em_syscall(struct emul_ctx *ctx)
 	return EMUL_OK;
 }
 
-/* SYSENTER and SYSEXIT of AMD's do not exist in long mode; in real mode all are #GP(0), not #UD. */
-int em_sysenter(struct emul_ctx *ctx)
+/*
+ * SYSENTER and SYSEXIT of AMD's do not exist in long mode; in real mode all are #GP(0), not #UD.
+ * So they are with a null selector.
+ */
+static int sysenter_cs(struct emul_ctx *ctx, u64 *cs)
 {
-	u64 cs, sp, ip;
 	int r;
 
 	if (emul_lma(ctx) && ctx->features & EMUL_FEAT_SYSCALL32)
 		return emul_ud(ctx);
 	if (ctx->mode == EMUL_MODE_REAL)
 		return emul_gp(ctx, 0);
-	r = get_msr(ctx, MSR_SYSENTER_CS, &cs);
+	r = get_msr(ctx, MSR_SYSENTER_CS, cs);
+	*cs &= 0xfffc;
+	if (!r && !*cs)
+		return emul_gp(ctx, 0);
+	return r;
+}
+
+int em_sysenter(struct emul_ctx *ctx)
+{
+	u64 cs, sp, ip;
+	int r;
+
+	r = sysenter_cs(ctx, &cs);
 	if (!r)
 		r = get_msr(ctx, MSR_SYSENTER_SP, &sp);
 	if (!r)
 		r = get_msr(ctx, MSR_SYSENTER_IP, &ip);
 	if (r)
 		return r;
-	cs &= 0xfffc;
-	if (!cs)
-		return emul_gp(ctx, 0);
 	ctx->rflags &= ~(u64)(FLAG_VM | FLAG_IF);
 	set_flat(ctx, cs, cs + 8, 0, emul_lma(ctx));
 	ctx->next_rip = emul_lma(ctx) ? ip : (u32)ip;
@@ -96,17 +107,11 @@ int em_sysexit(struct emul_ctx *ctx)
 {
 	bool wide = ctx->insn.op_bytes == 8;
 	u64 cs, ip = ctx->gpr[EMUL_RDX], sp = ctx->gpr[EMUL_RCX];
-	int r;
+	int r = sysenter_cs(ctx, &cs);
 
-	if (emul_lma(ctx) && ctx->features & EMUL_FEAT_SYSCALL32)
-		return emul_ud(ctx);
-	if (ctx->mode == EMUL_MODE_REAL)
-		return emul_gp(ctx, 0);
-	r = get_msr(ctx, MSR_SYSENTER_CS, &cs);
 	if (r)
 		return r;
-	cs &= 0xfffc;
-	if (!cs || (wide && !(emul_canonical(ctx, ip) && emul_canonical(ctx, sp))))
+	if (wide && !(emul_canonical(ctx, ip) && emul_canonical(ctx, sp)))
 		return emul_gp(ctx, 0);
 	cs += wide ? 32 : 16;
 	set_flat(ctx, cs, cs + 8, 3, wide);
