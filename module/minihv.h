@@ -487,9 +487,7 @@ struct mhv_vm {
 	u32 exit_hypercalls;		/* [a] BIT(KVM_HC_*) that userspace serves */
 	u32 manual_dirty_log;		/* [a] KVM_DIRTY_LOG_* */
 	u32 dirty_ring_bytes;		/* [l] of each vCPU's dirty ring; 0: bitmaps */
-	u64 tss_addr;			/* [l] stored; no backend of ours uses it */
-	u64 identity_map_addr;		/* [l] likewise */
-	unsigned long nr_mmu_pages;	/* [l] likewise */
+	unsigned long nr_mmu_pages;	/* [l] told, and not used */
 	u32 caps;			/* [l] BIT(enum mhv_vm_cap), once set stays */
 	struct dentry *debugfs;		/* [I] */
 	u32 vm_id;			/* [I] its number in debugfs */
@@ -617,7 +615,7 @@ void mhv_vm_kill(struct mhv_vm *vm, const char *file, int line, const char *what
 
 /* ---- state.c ---- */
 void mhv_vcpu_reset(struct mhv_vcpu *vcpu, bool init);
-bool mhv_cr0_valid(struct mhv_vcpu *vcpu, u64 cr0);
+bool mhv_cr0_valid(u64 cr0);
 bool mhv_cr4_valid(struct mhv_vcpu *vcpu, u64 cr4);
 int mhv_set_cr0(struct mhv_vcpu *vcpu, u64 cr0);
 int mhv_set_cr8(struct mhv_vcpu *vcpu, u64 cr8);
@@ -630,7 +628,6 @@ int mhv_set_dr(struct mhv_vcpu *vcpu, unsigned int n, u64 val);
 u64 mhv_get_dr(struct mhv_vcpu *vcpu, unsigned int n);
 bool mhv_is_pae_paging(struct mhv_vcpu *vcpu);
 bool mhv_gpa_illegal(struct mhv_vcpu *vcpu, u64 gpa);
-int mhv_reload_pdptrs(struct mhv_vcpu *vcpu, u64 cr3);
 void mhv_dr7_changed(struct mhv_vcpu *vcpu);
 int mhv_set_apic_base(struct mhv_vcpu *vcpu, u64 val, bool host);
 

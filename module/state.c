@@ -3,7 +3,7 @@
  * Architectural state: what control registers may hold, what setting them
  * entails, and values at reset.
  * Entered from CR, DR and XSETBV exits, MSR rows, the emulator and stateio.c.
- * vcpu->mutex held, the vCPU loaded; vm->srcu is taken here where needed.
+ * vcpu->mutex held, the vCPU loaded; vm->srcu is taken below where needed.
  * Intel SDM volume 3, "Control Registers"; AMD APM volume 2, "System Resources".
  */
 #include <linux/nospec.h>
@@ -62,31 +62,13 @@ bool mhv_gpa_illegal(struct mhv_vcpu *vcpu, u64 gpa)
 	return vcpu->maxphyaddr < 64 && gpa >> vcpu->maxphyaddr;
 }
 
-/**
- * mhv_reload_pdptrs - load the PDPTRs from memory
- * @vcpu: the vCPU, loaded
- * @cr3: where they are
- *
- * Context: may sleep; takes vm->srcu.
- * Return: 0, or -EINVAL: #GP, nothing is changed.
- */
-int mhv_reload_pdptrs(struct mhv_vcpu *vcpu, u64 cr3)
-{
-	int idx = srcu_read_lock(&vcpu->vm->srcu);
-	int r = mhv_load_pdptrs(vcpu, cr3);
-
-	srcu_read_unlock(&vcpu->vm->srcu, idx);
-	return r;
-}
-
 /* ---- control registers ---- */
 
 /**
  * mhv_cr0_valid - may CR0 have this value, whatever the other registers say?
- * @vcpu: the vCPU
  * @cr0: the value
  */
-bool mhv_cr0_valid(struct mhv_vcpu *vcpu, u64 cr0)
+bool mhv_cr0_valid(u64 cr0)
 {
 	return !(cr0 >> 32) && !(cr0 & X86_CR0_NW && !(cr0 & X86_CR0_CD)) &&
 	       !(cr0 & X86_CR0_PG && !(cr0 & X86_CR0_PE));
@@ -118,7 +100,7 @@ static bool cr0_change_valid(struct mhv_vcpu *vcpu, u64 old, u64 cr0)
 	if (state->efer & EFER_LME)
 		return old & X86_CR0_PG || may_enter_long_mode(vcpu);
 	if (state->cr4 & X86_CR4_PAE && (old ^ cr0) & CR0_PDPTR_BITS)
-		return !mhv_reload_pdptrs(vcpu, state->cr3);
+		return !mhv_load_pdptrs(vcpu, state->cr3);
 	return true;
 }
 
@@ -134,7 +116,7 @@ int mhv_set_cr0(struct mhv_vcpu *vcpu, u64 cr0)
 	struct mhv_state *state = &vcpu->state;
 	u64 old;
 
-	if (!mhv_cr0_valid(vcpu, cr0))
+	if (!mhv_cr0_valid(cr0))
 		return 1;
 	mhv_state_change(vcpu, MHV_G_CR | MHV_G_EFER);
 	cr0 = (cr0 & CR0_BITS) | X86_CR0_ET;
@@ -165,7 +147,7 @@ static int set_cr3(struct mhv_vcpu *vcpu, u64 cr3)
 	}
 	if (mhv_gpa_illegal(vcpu, cr3))
 		return 1;
-	if (mhv_is_pae_paging(vcpu) && mhv_reload_pdptrs(vcpu, cr3))
+	if (mhv_is_pae_paging(vcpu) && mhv_load_pdptrs(vcpu, cr3))
 		return 1;
 	vcpu->state.cr3 = cr3;
 	if (!keep)
@@ -181,7 +163,7 @@ static bool cr4_change_valid(struct mhv_vcpu *vcpu, u64 old, u64 cr4)
 		if (!(cr4 & X86_CR4_PAE))
 			return false;
 	} else if (state->cr0 & X86_CR0_PG && cr4 & X86_CR4_PAE &&
-		   (old ^ cr4) & CR4_PDPTR_BITS && mhv_reload_pdptrs(vcpu, state->cr3)) {
+		   (old ^ cr4) & CR4_PDPTR_BITS && mhv_load_pdptrs(vcpu, state->cr3)) {
 		return false;
 	}
 	/* PCIDs can be switched on in long mode with PCID 0 in use only. */

@@ -185,7 +185,7 @@ void mhv_get_sregs2(struct mhv_vcpu *vcpu, struct kvm_sregs2 *sregs2)
 		return;
 	/* Where the CPU does not cache them, memory has them, once the guest has run. */
 	if (!mhv_backend->caps.pdptr_cached && !(vcpu->dirty & MHV_G_PDPTR))
-		mhv_reload_pdptrs(vcpu, vcpu->state.cr3);
+		mhv_load_pdptrs(vcpu, vcpu->state.cr3);
 	mhv_state_need(vcpu, MHV_G_PDPTR);
 	memcpy(sregs2->pdptrs, vcpu->state.pdptr, sizeof(sregs2->pdptrs));
 	sregs2->flags = KVM_SREGS2_FLAGS_PDPTRS_VALID;
@@ -204,7 +204,7 @@ static bool sregs_valid(struct mhv_vcpu *vcpu, const struct kvm_sregs *sregs)
 	/* The CPU itself runs with SVME set: a guest's could not be told apart. */
 	if (sregs->efer & EFER_SVME)
 		return false;
-	return mhv_cr4_valid(vcpu, sregs->cr4) && mhv_cr0_valid(vcpu, sregs->cr0);
+	return mhv_cr4_valid(vcpu, sregs->cr4) && mhv_cr0_valid(sregs->cr0);
 }
 
 static void set_segments(struct mhv_vcpu *vcpu, const struct kvm_sregs *sregs)
@@ -260,7 +260,7 @@ static int set_sregs_common(struct mhv_vcpu *vcpu, const struct kvm_sregs *sregs
 		memcpy(state->pdptr, pdptrs, sizeof(state->pdptr));
 	} else if (mhv_is_pae_paging(vcpu)) {
 		/* Bad ones fault the guest when it uses them; until then the old ones are shown. */
-		if (mhv_reload_pdptrs(vcpu, state->cr3))
+		if (mhv_load_pdptrs(vcpu, state->cr3))
 			mhv_state_change(vcpu, MHV_G_PDPTR);
 	}
 	mhv_backend->flush_tlb(vcpu);

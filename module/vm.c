@@ -260,16 +260,10 @@ static long ioc_reinject_control(void *obj, void *arg)
 MHV_IOC_FN(irq_line, mhv_irq_line(obj, arg, false))
 MHV_IOC_FN(irq_line_status, mhv_irq_line(obj, arg, true))
 
-/* Where VMX without unrestricted guest would put a TSS: nothing of ours does. */
+/* Where VMX without unrestricted guest would put a TSS, and its page table: no use to us. */
 static long ioc_set_tss_addr(void *obj, void *arg)
 {
-	unsigned long addr = (unsigned long)arg;
-	struct mhv_vm *vm = obj;
-
-	if (addr > (unsigned int)(-3 * PAGE_SIZE))
-		return -EINVAL;
-	vm->tss_addr = addr;
-	return 0;
+	return (unsigned long)arg > (unsigned int)(-3 * PAGE_SIZE) ? -EINVAL : 0;
 }
 
 static long ioc_set_identity_map_addr(void *obj, void *arg)
@@ -279,11 +273,8 @@ static long ioc_set_identity_map_addr(void *obj, void *arg)
 	u64 addr;
 
 	mutex_lock(&vm->lock);
-	if (!vm->nr_vcpus) {
+	if (!vm->nr_vcpus)
 		r = get_user(addr, (u64 __user *)arg);
-		if (!r)
-			vm->identity_map_addr = addr;
-	}
 	mutex_unlock(&vm->lock);
 	return r;
 }

@@ -192,7 +192,6 @@ static void test_translate(struct kunit *test)
 			KUNIT_EXPECT_EQ_MSG(test, mhv_walk(r->vcpu, linear, 0, &walk), 0,
 					    "%s, level %u", m->name, leaf);
 			KUNIT_EXPECT_EQ(test, walk.gpa, 0x80000000 | (linear & (size - 1)));
-			KUNIT_EXPECT_EQ(test, walk.page_size, (unsigned long)size);
 			KUNIT_EXPECT_FALSE(test, walk.faulted);
 		}
 	}

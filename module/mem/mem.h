@@ -260,7 +260,6 @@ hpa_t mhv_mmu_root(struct mhv_vm *vm);
  * @gpa: result: the guest-physical address
  * @fault_addr: result of a failed walk: the #PF's address (CR2)
  * @fault_error: result of a failed walk: the #PF's error code
- * @page_size: result: bytes that the translation covers
  * @faulted: the guest's tables do not allow it: there is a #PF to deliver
  */
 struct mhv_walk {
@@ -268,13 +267,11 @@ struct mhv_walk {
 	u64 fault_addr;
 	u32 fault_error;
 	bool faulted;
-	unsigned long page_size;
 };
 
 int mhv_walk(struct mhv_vcpu *vcpu, gva_t linear, u32 access, struct mhv_walk *walk);
 void mhv_translate(struct mhv_vcpu *vcpu, struct kvm_translation *tr);
 int mhv_load_pdptrs(struct mhv_vcpu *vcpu, u64 cr3);
-
 int mhv_fetch(struct mhv_vcpu *vcpu, gva_t linear, u8 *buf, unsigned int len,
 	      struct mhv_walk *walk);
 

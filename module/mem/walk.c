@@ -123,7 +123,6 @@ static int walk_tables(struct mhv_vcpu *vcpu, const struct paging *p, u64 linear
 	if (paging_denied(p, all, any, access, vcpu->state.rflags & X86_EFLAGS_AC))
 		return walk_fault(p, linear, access, MHV_ACC_PRESENT, walk);
 	trail->leaf = level;
-	walk->page_size = BIT(shift);
 	walk->gpa = paging_leaf_base(p->levels, level, pte) | (linear & (BIT_ULL(shift) - 1));
 	return 0;
 }
@@ -165,8 +164,8 @@ static bool set_accessed_dirty(struct mhv_vcpu *vcpu, const struct paging *p,
  *
  * Context: a thread of the VMM, vm->srcu held, may sleep.
  *
- * Returns: 0 with @walk->gpa and page_size filled, or -EFAULT with faulted set
- * and the #PF to deliver in fault_addr and fault_error.
+ * Returns: 0 with @walk->gpa filled, or -EFAULT with faulted set and the #PF
+ * to deliver in fault_addr and fault_error.
  */
 int mhv_walk(struct mhv_vcpu *vcpu, gva_t linear, u32 access, struct mhv_walk *walk)
 {
@@ -187,7 +186,6 @@ int mhv_walk(struct mhv_vcpu *vcpu, gva_t linear, u32 access, struct mhv_walk *w
 		linear = (u32)linear;
 	if (!p.levels) {
 		walk->gpa = linear;
-		walk->page_size = PAGE_SIZE;
 		return 0;
 	}
 	for (tries = 0; ; tries++) {
@@ -364,7 +362,7 @@ void mhv_translate(struct mhv_vcpu *vcpu, struct kvm_translation *tr)
  * @vcpu: the vCPU, loaded
  * @cr3: where they are
  *
- * Context: a thread of the VMM, vm->srcu held, may sleep.
+ * Context: a thread of the VMM, may sleep; takes vm->srcu.
  *
  * Returns: 0, or -EINVAL, and nothing changed, if one that is present has
  * reserved bits set, or they are not in memory: MOV to CR is then to raise #GP.
@@ -372,10 +370,14 @@ void mhv_translate(struct mhv_vcpu *vcpu, struct kvm_translation *tr)
 int mhv_load_pdptrs(struct mhv_vcpu *vcpu, u64 cr3)
 {
 	const struct paging p = { .levels = 3, .maxphyaddr = vcpu->maxphyaddr };
+	int idx = srcu_read_lock(&vcpu->vm->srcu);
 	u64 pdptr[4];
 	unsigned int i;
+	int r;
 
-	if (mhv_gmem_read(vcpu->vm, cr3 & 0xffffffe0, pdptr, sizeof(pdptr)))
+	r = mhv_gmem_read(vcpu->vm, cr3 & 0xffffffe0, pdptr, sizeof(pdptr));
+	srcu_read_unlock(&vcpu->vm->srcu, idx);
+	if (r)
 		return -EINVAL;
 	for (i = 0; i < 4; i++) {
 		if ((pdptr[i] & GPTE_P) && (pdptr[i] & paging_reserved(&p, 3, false)))
