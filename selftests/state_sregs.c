@@ -132,6 +132,56 @@ TEST(of_the_guests_making)
 	run_done(vcpu);
 }
 
+#define OWN_GDT	GUEST_FREE
+#define OWN_IDT	(GUEST_FREE + 0x1000)
+
+static void loading_guest(void)
+{
+	static const u16 gdt[5] = { 0xfef, OWN_GDT & 0xffff, OWN_GDT >> 16 };
+	static const u16 idt[5] = { 0xeff, OWN_IDT & 0xffff, OWN_IDT >> 16 };
+
+	asm volatile("lgdt %0\n lidt %1\n ltr %w2\n lldt %w3\n mov %4, %%gs\n mov %4, %%es"
+		     : : "m" (gdt), "m" (idt), "r" (GUEST_TR), "r" (0), "r" (GUEST_DS));
+	guest_sync(0);
+	guest_done();
+}
+
+/* Tables and selectors that the guest loads in place of those that userspace has set. */
+TEST(loaded_by_the_guest)
+{
+	struct vcpu *vcpu = guest_new(loading_guest);
+	u64 *gdt = (u64 *)(vcpu->vm->ram + OWN_GDT);
+	struct kvm_sregs s;
+
+	memcpy(gdt, vcpu->vm->ram + GUEST_GDT, 0x1000);
+	memcpy(vcpu->vm->ram + OWN_IDT, vcpu->vm->ram + GUEST_IDT, 0x1000);
+	/* A TSS that is not busy, of 0x6f bytes. */
+	gdt[GUEST_TR / 8] = (GUEST_TSS & 0xffffff) << 16 | (u64)0x89 << 40 | 0x6f;
+	gdt[GUEST_TR / 8 + 1] = 0;
+	vcpu_get_sregs(vcpu, &s);
+	s.gs = segment(0x1000, 0x42, 0x33, 3, 1);
+	s.es = segment(0x2000, 0x43, 0x3b, 3, 1);
+	s.ldt = segment(0x3000, 0x77, 0x88, 2, 0);
+	vcpu_set_sregs(vcpu, &s);
+	run_sync(vcpu);
+	vcpu_get_sregs(vcpu, &s);
+	EXPECT_EQ(s.gdt.base, OWN_GDT);
+	EXPECT_EQ(s.gdt.limit, 0xfef);
+	EXPECT_EQ(s.idt.base, OWN_IDT);
+	EXPECT_EQ(s.idt.limit, 0xeff);
+	EXPECT_EQ(s.tr.selector, GUEST_TR);
+	EXPECT_EQ(s.tr.base, GUEST_TSS);
+	EXPECT_EQ(s.tr.limit, 0x6f);
+	EXPECT_EQ(s.tr.type, 11);
+	EXPECT_EQ(s.ldt.selector, 0);
+	EXPECT_EQ(s.gs.selector, GUEST_DS);
+	EXPECT_EQ(s.gs.base, 0);
+	EXPECT_EQ(s.gs.limit, 0xffffffff);
+	EXPECT_EQ(s.es.selector, GUEST_DS);
+	EXPECT_EQ(s.es.limit, 0xffffffff);
+	run_done(vcpu);
+}
+
 /*
  * What VMX checks of segments, and no instruction looks at in 64-bit mode: a granularity that the
  * limit does not need, or that it needs; a TSS that is not busy; what is in a null segment.
