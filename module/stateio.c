@@ -599,6 +599,20 @@ static void set_injected(struct mhv_vcpu *vcpu, const struct kvm_vcpu_events *ev
 	}
 }
 
+/* A CPU that tells the two apart has one at a time: that of MOV SS, which holds back more. */
+static void set_shadow(struct mhv_vcpu *vcpu, u8 shadow)
+{
+	struct mhv_state *state = &vcpu->state;
+
+	state->shadow = 0;
+	if (mhv_backend->caps.one_shadow && shadow)
+		state->shadow = MHV_SHADOW_STI | MHV_SHADOW_MOV_SS;
+	else if (shadow & KVM_X86_SHADOW_INT_MOV_SS)
+		state->shadow = MHV_SHADOW_MOV_SS;
+	else if (shadow & KVM_X86_SHADOW_INT_STI)
+		state->shadow = MHV_SHADOW_STI;
+}
+
 /**
  * mhv_set_vcpu_events - KVM_SET_VCPU_EVENTS
  * @vcpu: the vCPU, loaded
@@ -623,15 +637,8 @@ int mhv_set_vcpu_events(struct mhv_vcpu *vcpu, const struct kvm_vcpu_events *ev)
 		vcpu->nmi_pending = min_t(u8, ev->nmi.pending, 2);
 	}
 	set_injected(vcpu, ev);
-	if (ev->flags & KVM_VCPUEVENT_VALID_SHADOW) {
-		vcpu->state.shadow = 0;
-		if (mhv_backend->caps.one_shadow && ev->interrupt.shadow)
-			vcpu->state.shadow = MHV_SHADOW_STI | MHV_SHADOW_MOV_SS;
-		if (ev->interrupt.shadow & KVM_X86_SHADOW_INT_STI)
-			vcpu->state.shadow |= MHV_SHADOW_STI;
-		if (ev->interrupt.shadow & KVM_X86_SHADOW_INT_MOV_SS)
-			vcpu->state.shadow |= MHV_SHADOW_MOV_SS;
-	}
+	if (ev->flags & KVM_VCPUEVENT_VALID_SHADOW)
+		set_shadow(vcpu, ev->interrupt.shadow);
 	vcpu->state.nmi_masked = ev->nmi.masked;
 	if (ev->flags & KVM_VCPUEVENT_VALID_SIPI_VECTOR && vcpu->lapic)
 		mhv_lapic_set_sipi_vector(vcpu, ev->sipi_vector);

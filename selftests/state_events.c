@@ -305,17 +305,19 @@ TEST(shadow_of_a_load_of_ss)
 TEST(shadow_kinds)
 {
 	struct vcpu *vcpu = guest_new(shadow_guest);
-	u8 both;
+	u8 both, one;
 
 	expect_pio(vcpu, KVM_EXIT_IO_OUT, 0x10, 1, 1);
 	get(vcpu);
 	both = events.interrupt.shadow == 3 ? 3 : 0;
-	for (u8 set = 1; set <= 2; set++) {
+	for (u8 set = 1; set <= 3; set++) {
 		events.flags = KVM_VCPUEVENT_VALID_SHADOW;
 		events.interrupt.shadow = set;
 		xioctl(vcpu->fd, KVM_SET_VCPU_EVENTS, &events);
 		get(vcpu);
-		EXPECT_EQ(events.interrupt.shadow, set | both);
+		/* A CPU that tells them apart has that of MOV SS if both are said. */
+		one = set == 3 ? KVM_X86_SHADOW_INT_MOV_SS : set;
+		EXPECT_EQ(events.interrupt.shadow, both ?: one);
 	}
 }
 
