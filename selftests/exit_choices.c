@@ -3,7 +3,6 @@
  * exit_choices.c - exits that userspace asks for, or does without: hypercalls that it serves,
  * failed emulations, HLT and PAUSE that the guest executes by itself.
  */
-#include <signal.h>
 #include <stdlib.h>
 
 #include "guest.h"
@@ -224,24 +223,10 @@ static void asleep_guest(void)
 		asm volatile("hlt");
 }
 
-static void nothing(int signal)
-{
-	(void)signal;
-}
-
-static void *kick(void *thread)
-{
-	usleep(100000);
-	pthread_kill(*(pthread_t *)thread, SIGUSR1);
-	return NULL;
-}
-
 /* A CPU that is halted takes few kinds of exception: whoever puts another one in has woken it. */
 TEST(exception_for_one_that_halts)
 {
-	struct sigaction sa = { .sa_handler = nothing };
 	struct vm *vm = vm_new_irqchip();
-	pthread_t me = pthread_self(), other;
 	struct kvm_vcpu_events events;
 	struct vcpu *vcpu;
 
@@ -251,10 +236,7 @@ TEST(exception_for_one_that_halts)
 	vcpu_cpuid(vcpu);
 	vcpu_long(vcpu, asleep_guest, 0);
 	EXPECT_EQ(run_sync(vcpu), 1);
-	sigaction(SIGUSR1, &sa, NULL);
-	ASSERT_EQ(pthread_create(&other, NULL, kick, &me), 0);
-	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_RUN, 0), EINTR);
-	ASSERT_EQ(pthread_join(other, NULL), 0);
+	run_interrupted(vcpu);
 	xioctl(vcpu->fd, KVM_GET_VCPU_EVENTS, &events);
 	events.exception.injected = 1;
 	events.exception.nr = 6;

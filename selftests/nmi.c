@@ -3,7 +3,6 @@
  * nmi.c - KVM_NMI: delivered with interrupts off, held back while one is served, two at most
  * wait, wakes a halted vCPU, and the window at IRET, which does not open if that faults.
  */
-#include <signal.h>
 #include <sys/mman.h>
 
 #include "guest.h"
@@ -80,31 +79,15 @@ static void halt_guest(void)
 	guest_done();
 }
 
-static void nothing(int signal)
-{
-	(void)signal;
-}
-
-static void *kick(void *thread)
-{
-	usleep(100000);
-	pthread_kill(*(pthread_t *)thread, SIGUSR1);
-	return NULL;
-}
-
 /* The signal brings the halted vCPU back to userspace, which has the NMI to deliver. */
 TEST(halted_and_with_interrupts)
 {
-	struct sigaction sa = { .sa_handler = nothing };
-	pthread_t me = pthread_self(), other;
 	struct vcpu *vcpu;
 
 	NEED_CAP(KVM_CAP_USER_NMI);
 	vcpu = guest_new_irqchip(halt_guest);
 	EXPECT_EQ(run_sync(vcpu), 0x100);
-	sigaction(SIGUSR1, &sa, NULL);
-	ASSERT_EQ(pthread_create(&other, NULL, kick, &me), 0);
-	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_RUN, 0), EINTR);
+	run_interrupted(vcpu);
 	ASSERT_RET(ioctl(vcpu->fd, KVM_NMI, 0), 0);
 	EXPECT_EQ(run_sync(vcpu), 1);
 	EXPECT_EQ(run_sync(vcpu), 0x101);

@@ -5,6 +5,7 @@
  * No locks: one thread runs a vCPU.
  * Linux Documentation/virt/kvm/api.rst, "The kvm_run structure".
  */
+#include <signal.h>
 #include <stdlib.h>
 
 #include "guest.h"
@@ -151,6 +152,29 @@ u64 run_sync(struct vcpu *vcpu)
 
 	ASSERT_EQ(run_ucall(vcpu, &regs), UCALL_SYNC);
 	return regs.rdi;
+}
+
+static void nothing(int signal)
+{
+	(void)signal;
+}
+
+static void *kick(void *thread)
+{
+	usleep(100000);
+	pthread_kill(*(pthread_t *)thread, SIGUSR1);
+	return NULL;
+}
+
+void run_interrupted(struct vcpu *vcpu)
+{
+	struct sigaction sa = { .sa_handler = nothing };
+	pthread_t me = pthread_self(), other;
+
+	sigaction(SIGUSR1, &sa, NULL);
+	ASSERT_EQ(pthread_create(&other, NULL, kick, &me), 0);
+	EXPECT_ERRNO(ioctl(vcpu->fd, KVM_RUN, 0), EINTR);
+	ASSERT_EQ(pthread_join(other, NULL), 0);
 }
 
 void run_done(struct vcpu *vcpu)

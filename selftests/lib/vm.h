@@ -233,6 +233,9 @@ void expect_shutdown(struct vcpu *vcpu);
 /** run_sync() - run to the guest's guest_sync(); its value. */
 u64 run_sync(struct vcpu *vcpu);
 
+/** run_interrupted() - run a guest that does not come back, until a signal ends that. */
+void run_interrupted(struct vcpu *vcpu);
+
 /** run_done() - run to the guest's guest_done(). */
 void run_done(struct vcpu *vcpu);
 
